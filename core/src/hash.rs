@@ -1,0 +1,92 @@
+//! SHA-256 digests and the domain bytes that keep the kinds of hashed things apart.
+
+use core::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// 32 zero bytes: stands for an absent subtree of the prefix tree, and for "no previous state".
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The root of the empty log, SHA-256 of the empty string (RFC 6962, section 2.1).
+    pub const EMPTY_LOG: Self = Self([
+        0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9,
+        0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52,
+        0xb8, 0x55,
+    ]);
+
+    /// The digest's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for Hash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Hash {
+    /// Lower-case hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// First byte of every hash input of the protocol, so that no two kinds of hashed things can have
+/// the same digest (`docs/protocol.md`, "Notation").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Domain {
+    /// RFC 6962 leaf: `0x00 || entry`.
+    LogLeaf = 0x00,
+    /// RFC 6962 node: `0x01 || left || right`.
+    LogNode = 0x01,
+    /// Prefix tree leaf: `0x02 || search key || commitment` (KEYTRANS, "Prefix Tree").
+    MapLeaf = 0x02,
+    /// Prefix tree parent: `0x03 || left || right` (KEYTRANS, "Prefix Tree").
+    MapParent = 0x03,
+    /// Audit delta: `0x04 || encoded delta`.
+    AuditDelta = 0x04,
+    /// Account state, as the next state names it: `0x05 || encoded signed state`.
+    AccountState = 0x05,
+    /// Account public key, as people compare it: `0x06 || key`.
+    AccountKey = 0x06,
+}
+
+/// Hashes the concatenation of `parts` under `domain`.
+pub fn hash_parts(domain: Domain, parts: &[&[u8]]) -> Hash {
+    let mut hasher = Sha256::new();
+    hasher.update([domain as u8]);
+    for part in parts {
+        hasher.update(part);
+    }
+    Hash(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_log_root_is_the_hash_of_nothing() {
+        assert_eq!(Hash::EMPTY_LOG.0, <[u8; 32]>::from(Sha256::digest(b"")));
+    }
+
+    #[test]
+    fn the_domain_byte_comes_first() {
+        let direct: [u8; 32] = Sha256::digest([&[1u8][..], b"ab"].concat()).into();
+        assert_eq!(hash_parts(Domain::LogNode, &[b"a", b"b"]).0, direct);
+    }
+}

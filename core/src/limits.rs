@@ -1,0 +1,71 @@
+//! Every bound of the protocol, with its unit, its arithmetic and its source.
+//!
+//! A parser compares with these before it allocates. They are part of the protocol: two
+//! implementations must agree on them, so `docs/protocol.md` repeats them.
+
+/// Longest label in bytes: the length is one byte (KEYTRANS, `label<0..2^8-1>`).
+pub const LABEL_BYTES_MAX: usize = 255;
+
+/// Longest value in bytes. 64 KiB holds an account state of 64 devices with post-quantum keys.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Opening of a commitment in bytes (KEYTRANS cipher suites, `Nc`).
+pub const OPENING_BYTES: usize = 16;
+
+/// VRF proof in bytes: a point, a 16-byte challenge, a scalar (RFC 9381, section 5.5).
+pub const VRF_PROOF_BYTES: usize = 32 + 16 + 32;
+
+/// Bits of a search key, and so the greatest depth of a prefix tree position.
+pub const SEARCH_KEY_BITS: usize = 256;
+
+/// Most versions in a binary ladder: 0, 1, 3, .. 2^32-1 are 33 powers of two minus one, and the
+/// binary search between two neighbours of them takes at most 31 steps more.
+pub const LADDER_VERSIONS_MAX: usize = 33 + 31;
+
+/// Most versions whose values one answer opens besides the ladder. With the ladder they must fit
+/// `results<0..2^8-1>` of a prefix proof: 64 + 128 <= 255.
+pub const HISTORY_VERSIONS_MAX: u32 = 128;
+
+/// Most sibling hashes in a prefix proof: every one of 255 results may need a sibling at each of
+/// 256 depths.
+pub const PREFIX_ELEMENTS_MAX: usize = 255 * SEARCH_KEY_BITS;
+
+/// Largest log size. C2SP implementations in Go hold it in an `int64`.
+pub const LOG_SIZE_MAX: u64 = (1 << 63) - 1;
+
+/// Most hashes in a consistency or inclusion proof: a log of less than 2^63 leaves has at most 63
+/// levels below the root (c2sp.org/tlog-witness allows 63 lines).
+pub const LOG_PROOF_HASHES_MAX: usize = 63;
+
+/// Most label-versions that one epoch inserts.
+pub const EPOCH_INSERTS_MAX: usize = 1 << 16;
+
+/// Longest audit delta in bytes. In a map of 2^40 leaves an insertion into a tree whose keys are
+/// uniform costs at most 40 siblings of 33 bytes and 64 bytes of its own: 2^16 of them are 90 MiB,
+/// and batches share siblings. 128 MiB leaves room, and bounds what an auditor buffers.
+pub const DELTA_BYTES_MAX: usize = 128 << 20;
+
+/// Longest signed note in bytes: 16 signatures must be accepted, one ML-DSA-44 line is about
+/// 3.3 KiB, so 32 of them and the text fit.
+pub const NOTE_BYTES_MAX: usize = 128 << 10;
+
+/// Most signature lines of a note that are looked at (c2sp.org/signed-note: at least 16).
+pub const NOTE_SIGNATURES_MAX: usize = 64;
+
+/// Longest origin and key name in bytes (c2sp.org/tlog-cosignature, `log_origin<1..2^8-1>`).
+pub const KEY_NAME_BYTES_MAX: usize = 255;
+
+/// Longest policy file in bytes: 256 ML-DSA-44 keys of 1.8 KiB.
+pub const POLICY_BYTES_MAX: usize = 512 << 10;
+
+/// Most logs, witnesses or groups of a policy, each (c2sp.org/tlog-policy: at least 32).
+pub const POLICY_ENTRIES_MAX: usize = 128;
+
+/// Most devices of an account.
+pub const DEVICES_MAX: usize = 64;
+
+/// Most public keys of a device.
+pub const DEVICE_KEYS_MAX: usize = 16;
+
+/// Longest public key of a device in bytes: room for the largest post-quantum signature keys.
+pub const DEVICE_KEY_BYTES_MAX: usize = 4096;
