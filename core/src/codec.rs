@@ -65,8 +65,10 @@ impl<'a> Reader<'a> {
     ///
     /// [`DecodeError::Truncated`] when fewer are left.
     pub fn bytes(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (taken, rest) =
-            self.rest.split_at_checked(length).ok_or(DecodeError::Truncated { field })?;
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated { field })?;
         self.rest = rest;
         Ok(taken)
     }
@@ -77,8 +79,10 @@ impl<'a> Reader<'a> {
     ///
     /// [`DecodeError::Truncated`] when fewer than `N` bytes are left.
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
-        let (taken, rest) =
-            self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated { field })?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Truncated { field })?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -244,7 +248,10 @@ mod tests {
         let mut reader = Reader::new(&[0xff, 0xff, 0xff, 0xff]);
         assert_eq!(
             reader.opaque32(10, "value"),
-            Err(DecodeError::TooLarge { field: "value", limit: 10 })
+            Err(DecodeError::TooLarge {
+                field: "value",
+                limit: 10
+            })
         );
     }
 
@@ -259,7 +266,10 @@ mod tests {
         assert_eq!(reader.opaque8(255, "a").unwrap(), b"a");
         assert_eq!(reader.opaque16(2, "b").unwrap(), b"bc");
         assert_eq!(reader.opaque32(0, "c").unwrap(), b"");
-        assert_eq!(reader.clone().finish(), Err(DecodeError::TrailingBytes { count: 1 }));
+        assert_eq!(
+            reader.clone().finish(),
+            Err(DecodeError::TrailingBytes { count: 1 })
+        );
         assert!(reader.present("d").unwrap());
         reader.finish().unwrap();
     }
