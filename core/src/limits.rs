@@ -69,3 +69,25 @@ pub const DEVICE_KEYS_MAX: usize = 16;
 
 /// Longest public key of a device in bytes: room for the largest post-quantum signature keys.
 pub const DEVICE_KEY_BYTES_MAX: usize = 4096;
+
+/// Longest text that is normalized to a label, in bytes: separators and uncomposed characters may
+/// make it four times as long as the label.
+pub const LABEL_INPUT_BYTES_MAX: usize = 4 * LABEL_BYTES_MAX;
+
+/// Longest user name or local part of a label in bytes (RFC 5321, section 4.5.3.1.1).
+pub const LABEL_NAME_BYTES_MAX: usize = 64;
+
+/// Longest opaque identifier of a device in bytes: a digest of 64 bytes fits.
+pub const DEVICE_ID_BYTES_MAX: usize = 64;
+
+/// Longest name that a person gave a device, in bytes of UTF-8.
+pub const DEVICE_NAME_BYTES_MAX: usize = 64;
+
+/// Longest name of a device's platform, and longest version of its system, in bytes, each.
+pub const DEVICE_PLATFORM_BYTES_MAX: usize = 32;
+
+/// Longest purpose of a device's key in bytes.
+pub const KEY_PURPOSE_BYTES_MAX: usize = 32;
+
+/// Longest account state in bytes: a value holds it behind one byte that tells its kind.
+pub const STATE_BYTES_MAX: usize = VALUE_BYTES_MAX - 1;
