@@ -20,6 +20,7 @@ pub mod account;
 pub mod answer;
 pub mod codec;
 pub mod crypto;
+pub mod epoch;
 pub mod hash;
 pub mod limits;
 pub mod log;
