@@ -91,3 +91,18 @@ pub const KEY_PURPOSE_BYTES_MAX: usize = 32;
 
 /// Longest account state in bytes: a value holds it behind one byte that tells its kind.
 pub const STATE_BYTES_MAX: usize = VALUE_BYTES_MAX - 1;
+
+/// Longest `add-checkpoint` body in bytes: the old size (4 + 19 + 1), 63 proof lines of 45, a blank
+/// line, and a note (c2sp.org/tlog-witness).
+pub const ADD_CHECKPOINT_BYTES_MAX: usize = 24 + LOG_PROOF_HASHES_MAX * 45 + 1 + NOTE_BYTES_MAX;
+
+/// Longest extra data of a tlog-proof in bytes: an account answer of 128 values of 64 KiB each,
+/// and as much again for its proofs.
+pub const TLOG_PROOF_EXTRA_BYTES_MAX: usize = 16 << 20;
+
+/// Longest tlog-proof in bytes: header, index and blank line take less than 64, the extra data is
+/// base64, each hash line is 45, and a note follows (c2sp.org/tlog-proof).
+pub const TLOG_PROOF_BYTES_MAX: usize = 64
+    + (6 + TLOG_PROOF_EXTRA_BYTES_MAX.div_ceil(3) * 4 + 1)
+    + LOG_PROOF_HASHES_MAX * 45
+    + NOTE_BYTES_MAX;
