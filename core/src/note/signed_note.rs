@@ -259,7 +259,10 @@ mod tests {
             ("text\n\u{2014} a AAAAAAA=\n", Err(NoteError::NoSignatures)),
             ("text\n\n\u{2014} a AAAAAAA=", Err(NoteError::NoSignatures)),
             ("text\n\n\n", Err(NoteError::NoSignatures)),
-            ("text\n\n\u{2014} a AAAAAAA=\n\n", Err(NoteError::NoSignatures)),
+            (
+                "text\n\n\u{2014} a AAAAAAA=\n\n",
+                Err(NoteError::NoSignatures),
+            ),
             ("text\n\n- a AAAAAAA=\n", malformed.clone()),
             ("text\n\n\u{2014}  a AAAAAAA=\n", malformed.clone()),
             ("text\n\n\u{2014} a  AAAAAAA=\n", malformed.clone()),

@@ -72,7 +72,7 @@ pub struct SoftwareSigner {
 }
 
 enum Secret {
-    Ed25519(Ed25519SecretKey),
+    Ed25519(Box<Ed25519SecretKey>),
     MlDsa44(Box<MlDsa44SecretKey>),
 }
 
