@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn what_breaks_a_limit_is_neither_encoded_nor_decoded() {
-        let broken: [(&str, fn(&mut Device)); 13] = [
+        type Breakage = (&'static str, fn(&mut Device));
+        let broken: [Breakage; 13] = [
             ("device id", |d| d.id = Vec::new()),
             ("device id", |d| d.id = vec![0; 65]),
             ("device name", |d| d.name = "x".repeat(65)),

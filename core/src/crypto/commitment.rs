@@ -102,6 +102,7 @@ fn committed(opening: &Opening, label: &[u8], version: u32, value: &[u8]) -> Hma
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -82,7 +82,7 @@ impl SoftwareSigner {
         let key = VerifierKey::ed25519(name, secret.public_key());
         Self {
             key,
-            secret: Secret::Ed25519(secret),
+            secret: Secret::Ed25519(Box::new(secret)),
         }
     }
 
@@ -92,7 +92,7 @@ impl SoftwareSigner {
         let key = VerifierKey::ed25519_cosignature(name, secret.public_key());
         Self {
             key,
-            secret: Secret::Ed25519(secret),
+            secret: Secret::Ed25519(Box::new(secret)),
         }
     }
 

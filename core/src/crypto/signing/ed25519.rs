@@ -87,6 +87,7 @@ impl fmt::Debug for Ed25519SecretKey {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use curve25519_dalek::constants::EIGHT_TORSION;

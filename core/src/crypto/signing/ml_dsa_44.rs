@@ -89,6 +89,7 @@ impl fmt::Debug for MlDsa44SecretKey {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use shake::{ExtendableOutput as _, Shake128, Update as _, XofReader as _};

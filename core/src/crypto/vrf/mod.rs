@@ -11,14 +11,14 @@
 //! Like the RFC, several proofs can exist for one output: compare search keys, never proofs.
 //!
 //! Everything that touches the secret scalar or the nonce takes constant time. How many tries
-//! `encode_to_curve` needs depends on the input, which the prover does not hide from itself but
-//! whose timing a remote observer may see (RFC 9381, section 7.5); it leaks less than two bits of
-//! a label on average, and nothing of the key.
+//! `encode_to_curve` needs depends on the input (RFC 9381, "Security Considerations"): who can time
+//! the prover learns about two bits of a hash of a label, and nothing of the key.
 
 mod primitives;
 mod public_key;
 mod secret_key;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use core::fmt;

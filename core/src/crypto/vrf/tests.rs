@@ -1,7 +1,7 @@
 //! RFC 9381's vectors with their intermediate values, and proofs that must be refused.
 
 use curve25519_dalek::constants::EIGHT_TORSION;
-use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::Scalar;
 use proptest::prelude::*;
 
@@ -204,7 +204,7 @@ fn torsion_in_gamma_cannot_change_the_output() {
     let public_key = secret.public_key().as_bytes();
     let (search_key, honest) = secret.prove(alpha);
     let h = encode_to_curve(public_key, alpha);
-    let gamma = curve25519_dalek::edwards::CompressedEdwardsY(honest.0[..32].try_into().unwrap());
+    let gamma = CompressedEdwardsY(honest.0[..32].try_into().unwrap());
     let twisted = gamma.decompress().unwrap() + EIGHT_TORSION[1];
     let x = secret_scalar(&[3; 32]);
     let proof = (1..=u64::MAX)
@@ -215,7 +215,8 @@ fn torsion_in_gamma_cannot_change_the_output() {
             let c = challenge([public_key, &h, &gamma, &u, &v]);
             let s = k + Scalar::from(u128::from_le_bytes(c)) * x;
             let proof = [&gamma[..], &c[..], s.as_bytes()].concat();
-            (c[0] % 8 == 0).then(|| VrfProof(proof.try_into().unwrap()))
+            c[0].is_multiple_of(8)
+                .then(|| VrfProof(proof.try_into().unwrap()))
         })
         .unwrap();
     assert_ne!(proof, honest);
