@@ -1,0 +1,3 @@
+//! The parts of the `candor` command that other programs of this project use too.
+
+pub mod openpgp;
