@@ -121,6 +121,28 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     directory.sync().map_err(unknown)
 }
 
+/// Creates a directory at `path` durably, private to its owner, and refuses one that exists.
+///
+/// # Errors
+///
+/// [`WriteError::NotWritten`] with [`io::ErrorKind::AlreadyExists`] is the caller's fault, all
+/// else the environment's.
+pub fn create_directory(path: &Path) -> Result<(), WriteError> {
+    let not_written = |source| WriteError::NotWritten {
+        path: path.to_owned(),
+        source,
+    };
+    let parent = Directory::open_parent(path).map_err(not_written)?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(not_written)?;
+    parent.sync().map_err(|source| WriteError::OutcomeUnknown {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Reads the file at `path`, if it is at most `limit_bytes` long.
 ///
 /// # Errors
@@ -344,6 +366,19 @@ mod tests {
             error => panic!("{error:?}"),
         }
         assert_eq!(read_bounded(&path, 5).unwrap(), b"first");
+    }
+
+    #[test]
+    fn create_directory_refuses_what_exists() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        create_directory(&path).unwrap();
+        match create_directory(&path).unwrap_err() {
+            WriteError::NotWritten { source, .. } => {
+                assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
+            }
+            error => panic!("{error:?}"),
+        }
     }
 
     #[cfg(unix)]

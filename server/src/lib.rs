@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Candor's key transparency log server.
+
+pub mod storage;
