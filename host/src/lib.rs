@@ -3,7 +3,9 @@
 //!
 //! # What is in scope
 //!
-//! [`durable`] files and [`key_file`]s.
+//! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
+//! the HTTP listener ([`http`]), outgoing HTTP ([`fetch`]), TLS set-up ([`tls`]), [`logging`],
+//! [`metrics`] and [`shutdown`].
 //!
 //! # What is out of scope
 //!
@@ -11,3 +13,16 @@
 
 pub mod durable;
 pub mod key_file;
+
+#[cfg(feature = "edge")]
+pub mod fetch;
+#[cfg(feature = "edge")]
+pub mod http;
+#[cfg(feature = "edge")]
+pub mod logging;
+#[cfg(feature = "edge")]
+pub mod metrics;
+#[cfg(feature = "edge")]
+pub mod shutdown;
+#[cfg(feature = "edge")]
+pub mod tls;

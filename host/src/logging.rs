@@ -1,0 +1,116 @@
+//! Log lines of a process, on standard error: standard output belongs to its data.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people: coloured on a terminal.
+    #[default]
+    Human,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Why logging was not set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoggingError {
+    /// The operator's fault: the filter in `RUST_LOG` makes no sense.
+    #[error("the log filter in {} is malformed", EnvFilter::DEFAULT_ENV)]
+    Filter {
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// The caller's fault: logging was set up before.
+    #[error("logging is set up already")]
+    Repeated,
+}
+
+/// Sets up logging for this process, at level `info` unless `RUST_LOG` says otherwise.
+///
+/// # Errors
+///
+/// The operator's fault if the filter is malformed, the caller's if this is not the first call.
+pub fn init(format: Format) -> Result<(), LoggingError> {
+    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(directives) => filter(&directives)?,
+        Err(_) => filter(DEFAULT_DIRECTIVES)?,
+    };
+    let subscriber = subscriber(format, filter, io::stderr().is_terminal(), io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Repeated)
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, LoggingError> {
+    EnvFilter::try_new(directives).map_err(|source| LoggingError::Filter { source })
+}
+
+fn subscriber<W>(
+    format: Format,
+    filter: EnvFilter,
+    colours: bool,
+    writer: W,
+) -> Box<dyn tracing::Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(writer);
+    match format {
+        Format::Human => Box::new(builder.finish()),
+        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+    }
+}
+
+const DEFAULT_DIRECTIVES: &str = "info";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    fn logged(format: Format, directives: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writer = File::options().append(true).open(file.path()).unwrap();
+        let subscriber = subscriber(format, filter(directives).unwrap(), false, writer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(epoch = 7, "published");
+            tracing::debug!("hidden");
+        });
+        std::fs::read_to_string(file.path()).unwrap()
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = logged(Format::Json, DEFAULT_DIRECTIVES);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with('{') && text.ends_with("}\n"), "{text}");
+        assert!(text.contains(r#""message":"published""#), "{text}");
+        assert!(text.contains(r#""epoch":7"#), "{text}");
+    }
+
+    #[test]
+    fn human_lines_have_no_escape_sequences_off_a_terminal() {
+        let text = logged(Format::Human, "debug");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(
+            text.contains("published epoch=7") && !text.contains('\x1b'),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn malformed_filter_is_refused() {
+        assert!(matches!(
+            filter("info,=x=y"),
+            Err(LoggingError::Filter { .. })
+        ));
+    }
+}

@@ -1,0 +1,109 @@
+//! Metrics of a process, in Prometheus' text format.
+//!
+//! Names are constants of whoever counts: `candor_<part>_<what>_<unit>`. Labels have few and known
+//! values, never anything that a peer chose.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder,
+};
+
+/// The metrics of one process. Clones are the same registry.
+#[derive(Clone, Debug, Default)]
+pub struct Registry(prometheus::Registry);
+
+/// The content type of [`Registry::text`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// # Panics
+///
+/// Every method that registers a metric panics if the name is malformed or taken: both are bugs
+/// that the first start of the process shows.
+impl Registry {
+    /// A registry without metrics.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a count that only grows.
+    pub fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
+    }
+
+    /// Registers counts that only grow, one for each combination of the labels' values.
+    pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Registers a number that goes up and down.
+    pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    /// Registers a distribution, counted in buckets up to each of `bounds`.
+    pub fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(Histogram::with_opts(options))
+    }
+
+    /// All metrics, as a scraper reads them.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        TextEncoder::new()
+            .encode_utf8(&self.0.gather(), &mut text)
+            .expect("writing to a string does not fail, and no registered family is empty");
+        text
+    }
+
+    fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("metric names and buckets are constants and well formed");
+        let registered = self.0.register(Box::new(metric.clone()));
+        registered.expect("each metric is registered once");
+        metric
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_shows_what_was_counted() {
+        let registry = Registry::new();
+        registry
+            .counter("candor_test_epochs_total", "Epochs.")
+            .inc_by(3);
+        registry
+            .gauge("candor_test_queue_updates", "Updates waiting.")
+            .set(-1);
+        let requests = registry.counters("candor_test_requests_total", "Requests.", &["result"]);
+        requests.with_label_values(&["ok"]).inc();
+        registry
+            .histogram("candor_test_commit_seconds", "Commits.", &[0.1, 1.0])
+            .observe(0.5);
+        let text = registry.text();
+        for line in [
+            "# HELP candor_test_epochs_total Epochs.",
+            "# TYPE candor_test_epochs_total counter",
+            "candor_test_epochs_total 3",
+            "candor_test_queue_updates -1",
+            "candor_test_requests_total{result=\"ok\"} 1",
+            "candor_test_commit_seconds_bucket{le=\"0.1\"} 0",
+            "candor_test_commit_seconds_bucket{le=\"1\"} 1",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} not in\n{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_metrics_and_unused_labels_are_no_error() {
+        let registry = Registry::new();
+        assert_eq!(registry.text(), "");
+        let _unused = registry.counters("candor_test_requests_total", "Requests.", &["result"]);
+        assert_eq!(registry.text(), "");
+    }
+}
