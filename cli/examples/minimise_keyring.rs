@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Of every `EVERY`th person that an import at `UNIX_TIME` accepts, counted in the order of the
-//! file, it keeps the primary key, the live user ids and subkeys, and of each the one signature that
-//! decides. Signatures by others, photos, and what is revoked or expired are left out, and so are
-//! people of whom more than `BYTES_MAX` bytes would remain. The packets themselves stay as they are.
+//! file, it keeps the primary key, the live user ids and subkeys, and of each the one signature
+//! that decides. Signatures by others, photos, and what is revoked or expired are left out, and so
+//! are people of whom more than `BYTES_MAX` bytes would remain. The packets stay as they are.
 
 use std::collections::HashSet;
 use std::error::Error;

@@ -223,25 +223,32 @@ impl<'k> Judge<'k> {
         })
     }
 
-    /// The signatures that name the primary key as their issuer, or nobody, and are in force.
+    /// The signatures that name the primary key as their issuer and are in force.
     ///
-    /// One that cannot be parsed cannot be verified either, and so says nothing.
+    /// One that cannot be parsed cannot be verified either, and so says nothing. Nearly all are by
+    /// others: those are told by the bytes of the key id, which a fingerprint holds too, and are
+    /// not parsed.
     fn own<'a>(&self, packets: &'a [RawPacket]) -> Vec<SelfSignature<'a>> {
+        let key_id: &[u8] = self.key_id.as_ref();
         packets
             .iter()
+            .filter(|packet| {
+                packet
+                    .body
+                    .windows(key_id.len())
+                    .any(|bytes| bytes == key_id)
+            })
             .filter_map(|packet| {
                 let signature = Signature::try_from_reader(packet.header, &packet.body[..]).ok()?;
                 Some(SelfSignature { signature, packet })
             })
-            .filter(|own| self.may_have_issued(&own.signature) && self.is_in_force(&own.signature))
+            .filter(|own| self.is_issuer(&own.signature) && self.is_in_force(&own.signature))
             .collect()
     }
 
-    fn may_have_issued(&self, signature: &Signature) -> bool {
-        let (key_ids, fingerprints) = (signature.issuer_key_id(), signature.issuer_fingerprint());
-        (key_ids.is_empty() && fingerprints.is_empty())
-            || key_ids.contains(&&self.key_id)
-            || fingerprints.contains(&&self.fingerprint)
+    fn is_issuer(&self, signature: &Signature) -> bool {
+        signature.issuer_key_id().contains(&&self.key_id)
+            || signature.issuer_fingerprint().contains(&&self.fingerprint)
     }
 
     /// Made in the past, not expired, and not over MD5, for which anybody can find collisions.
@@ -258,7 +265,8 @@ impl<'k> Judge<'k> {
             && signature.hash_alg() != Some(HashAlgorithm::Md5)
     }
 
-    /// The newest of `own` that has one of `types` and verifies; of two of one second, a revocation.
+    /// The newest of `own` that has one of `types` and verifies; of two made in the same second, a
+    /// revocation.
     fn newest<'a>(
         &self,
         own: &[SelfSignature<'a>],

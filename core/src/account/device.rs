@@ -303,8 +303,8 @@ mod tests {
 
     #[test]
     fn what_breaks_a_limit_is_neither_encoded_nor_decoded() {
-        type Breakage = (&'static str, fn(&mut Device));
-        let broken: [Breakage; 13] = [
+        type Break = fn(&mut Device);
+        let broken: [(&str, Break); 13] = [
             ("device id", |d| d.id = Vec::new()),
             ("device id", |d| d.id = vec![0; 65]),
             ("device name", |d| d.name = "x".repeat(65)),

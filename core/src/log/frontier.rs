@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::node_hash;
+use super::{NodeSource, node_hash};
 use crate::Hash;
 use crate::codec::{DecodeError, Reader};
 use crate::limits::LOG_SIZE_MAX;
@@ -27,6 +27,22 @@ impl Frontier {
             size: 0,
             peaks: Vec::new(),
         }
+    }
+
+    /// The edge of a log of `size` entries, from its nodes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source. That the hashes are those of the log cannot be seen here: compare
+    /// [`Self::root`].
+    pub fn load<S: NodeSource>(size: u64, source: &S) -> Result<Self, S::Error> {
+        let mut peaks = Vec::with_capacity(63);
+        let mut first = 0;
+        for level in (0..64u8).rev().filter(|level| size >> level & 1 == 1) {
+            peaks.push(source.node(level, first >> level)?);
+            first += 1u64 << level;
+        }
+        Ok(Self { size, peaks })
     }
 
     /// How many entries the log has.

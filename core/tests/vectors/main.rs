@@ -14,6 +14,7 @@
 //! other cases merely incompatible.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod account;
 mod case;
 mod commitment;
 mod log;
@@ -32,6 +33,7 @@ type Entry = (&'static str, fn() -> Document, fn(&Case));
 
 /// The documents: one line here and one module beside this file make another.
 const DOCUMENTS: &[Entry] = &[
+    ("account", account::document, account::check),
     ("commitment", commitment::document, commitment::check),
     ("log", log::document, log::check),
     ("note", note::document, note::check),
