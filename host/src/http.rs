@@ -191,7 +191,7 @@ mod tests {
         address: SocketAddr,
         shutdown: CancellationToken,
         task: JoinHandle<()>,
-        /// Cancelled when the handler of `/held` has begun.
+        /// Notified when the handler of `/held` has begun.
         begun: Arc<Notify>,
         /// Lets the handler of `/held` answer.
         release: Arc<Notify>,

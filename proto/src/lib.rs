@@ -6,6 +6,8 @@
 
 mod convert;
 
+pub use prost::bytes::Bytes;
+
 pub use convert::{WireError, hashes_from_wire, hashes_to_wire, head_from_wire, head_to_wire};
 
 /// Package `candor.v1`.

@@ -1,3 +1,24 @@
 //! Candor's key transparency log server.
+//!
+//! Data flows one way: updates enter through [`api`], are checked and prepared by
+//! [`sequencer::admission`], sequenced into epochs by the [`sequencer`] over the [`map`] and the
+//! [`ledger`], signed, and published by the [`publisher`] when the witnesses' quorum is met;
+//! lookups are answered from the published [`head`] by [`lookup`]. The [`storage`] engines and the
+//! [`anchor`] are what is durable.
 
+pub mod anchor;
+pub mod api;
+pub mod clock;
+pub mod config;
+pub mod head;
+pub mod http;
+pub mod init;
+pub mod ledger;
+pub mod lookup;
+pub mod map;
+pub mod metrics;
+pub mod publisher;
+pub mod run;
+pub mod sequencer;
+pub mod signer;
 pub mod storage;

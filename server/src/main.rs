@@ -1,2 +1,108 @@
-//! Placeholder.
-fn main() {}
+//! `candor-server`: a key transparency log.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candor_host::{logging, shutdown};
+use candor_server::config::Config;
+use candor_server::{init, run};
+use clap::{Parser, Subcommand};
+
+/// A key transparency log: maps accounts to their device keys in a verifiable map, and publishes
+/// signed heads that witnesses cosign.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 stopped or refused, the message says why; \
+                          2 wrong arguments.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Makes a new log: keys, a commented configuration, an empty store. Overwrites nothing.
+    Init {
+        /// Directory of the log; made if it does not exist.
+        directory: PathBuf,
+        /// The log's name, for ever: a URL without scheme, such as kt.example.org/2026.
+        #[arg(long)]
+        origin: String,
+        /// Where gRPC will be served.
+        #[arg(long, default_value = "127.0.0.1:8430")]
+        grpc_listen: SocketAddr,
+        /// Where tiles, health and metrics will be served.
+        #[arg(long, default_value = "127.0.0.1:8431")]
+        http_listen: SocketAddr,
+    },
+    /// Serves a log until SIGINT or SIGTERM.
+    Run {
+        /// The configuration file that `init` wrote.
+        #[arg(long, env = "CANDOR_SERVER_CONFIG")]
+        config: PathBuf,
+        /// Log in JSON, one object a line.
+        #[arg(long)]
+        log_json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Init {
+            directory,
+            origin,
+            grpc_listen,
+            http_listen,
+        } => make(&directory, &origin, grpc_listen, http_listen),
+        Command::Run { config, log_json } => serve(&config, log_json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("candor-server: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)]
+fn make(
+    directory: &std::path::Path,
+    origin: &str,
+    grpc_listen: SocketAddr,
+    http_listen: SocketAddr,
+) -> Result<(), String> {
+    let (config, keys) = init::init(directory, origin, grpc_listen, http_listen)
+        .map_err(|error| error.to_string())?;
+    println!("Made the log {origin} in {}.\n", directory.display());
+    println!("Its keys, for witnesses and devices:");
+    for key in keys {
+        println!("  {key}");
+    }
+    println!("\nNext:");
+    println!(
+        "  1. Add witnesses to {}.",
+        directory.join("policy.txt").display()
+    );
+    println!("  2. candor-server run --config {}", config.display());
+    Ok(())
+}
+
+fn serve(config: &std::path::Path, log_json: bool) -> Result<(), String> {
+    let format = if log_json {
+        logging::Format::Json
+    } else {
+        logging::Format::Human
+    };
+    logging::init(format).map_err(|error| error.to_string())?;
+    let config = Config::read(config).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signal().map_err(|error| error.to_string())?;
+        run::run(config, shutdown)
+            .await
+            .map_err(|error| error.to_string())
+    })
+}

@@ -1,0 +1,100 @@
+//! `candor.v1.Audit`: the feed of epochs for witnesses and auditors.
+
+use std::ops::ControlFlow;
+
+use candor_proto::Bytes;
+use candor_proto::v1::audit_server::Audit;
+use candor_proto::v1::{EpochChunk, StreamEpochsRequest};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::Service;
+
+/// Longest part of a delta in one message, in bytes.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Messages that wait for a slow reader.
+const CHUNKS_AHEAD: usize = 4;
+
+#[async_trait]
+impl Audit for Service {
+    type StreamEpochsStream = ReceiverStream<Result<EpochChunk, Status>>;
+
+    async fn stream_epochs(
+        &self,
+        request: Request<StreamEpochsRequest>,
+    ) -> Result<Response<Self::StreamEpochsStream>, Status> {
+        let StreamEpochsRequest {
+            from_epoch,
+            to_epoch,
+            follow,
+        } = request.into_inner();
+        if from_epoch == 0 {
+            return Err(Status::invalid_argument(
+                "epochs begin at 1; record 0 is GetConfig's",
+            ));
+        }
+        let to_epoch = match (follow, to_epoch) {
+            (true, _) => u64::MAX,
+            (false, 0) => self.signed.borrow().as_ref().map_or(0, |head| head.epoch()),
+            (false, to_epoch) => to_epoch,
+        };
+        let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
+        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+type Chunks = mpsc::Sender<Result<EpochChunk, Status>>;
+
+/// Sends epochs in order, waiting for those that are not signed yet, until the reader is gone.
+async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks) {
+    let mut signed = service.signed.clone();
+    while epoch <= to_epoch {
+        let is_signed = signed.wait_for(|head| head.as_ref().is_some_and(|h| h.size > epoch));
+        tokio::select! {
+            () = service.shutdown.cancelled() => return,
+            () = chunks.closed() => return,
+            signed = is_signed => if signed.is_err() { return },
+        }
+        let rows = service
+            .read(move |this| Ok((this.ledger.record(epoch)?, this.ledger.delta(epoch)?)))
+            .await;
+        let sent = match rows {
+            Ok((record, delta)) => send(epoch, record, delta, &chunks).await,
+            Err(status) => {
+                let _gone = chunks.send(Err(status)).await;
+                ControlFlow::Break(())
+            }
+        };
+        if sent.is_break() {
+            return;
+        }
+        epoch += 1;
+    }
+}
+
+async fn send(epoch: u64, record: Vec<u8>, delta: Vec<u8>, chunks: &Chunks) -> ControlFlow<()> {
+    let delta = Bytes::from(delta);
+    let mut record = Bytes::from(record);
+    let mut start = 0;
+    loop {
+        let end = delta.len().min(start + CHUNK_BYTES);
+        let last = end == delta.len();
+        let record = std::mem::take(&mut record);
+        let chunk = EpochChunk {
+            epoch,
+            record,
+            delta_part: delta.slice(start..end),
+            last,
+        };
+        if chunks.send(Ok(chunk)).await.is_err() {
+            return ControlFlow::Break(());
+        }
+        if last {
+            return ControlFlow::Continue(());
+        }
+        start = end;
+    }
+}

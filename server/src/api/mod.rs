@@ -1,0 +1,123 @@
+//! The gRPC services: each a thin edge that checks a request's shape, asks the part of the server
+//! that knows, and puts the answer into a message. Nothing here decides anything.
+
+mod audit;
+mod auth;
+mod directory;
+mod log;
+mod registrar;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_core::crypto::VrfSecretKey;
+use candor_proto::v1;
+use candor_proto::v1::audit_server::AuditServer;
+use candor_proto::v1::directory_server::DirectoryServer;
+use candor_proto::v1::log_server::LogServer;
+use candor_proto::v1::registrar_server::RegistrarServer;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::service::Routes;
+
+pub use self::auth::RegistrarToken;
+use crate::head::{Published, PublishedHead, SignedHead};
+use crate::ledger::{Ledger, LedgerError};
+use crate::metrics::Metrics;
+use crate::sequencer::admission::Admission;
+
+/// Longest request message in bytes: an update of 64 KiB, or 64 labels, and room for the rest.
+const REQUEST_BYTES_MAX: usize = 128 << 10;
+
+/// How long a lookup may take.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every service answers from.
+#[derive(Clone)]
+pub struct Service {
+    /// The rows.
+    pub ledger: Ledger,
+    /// The published head.
+    pub published: Arc<PublishedHead>,
+    /// Heads as they are signed.
+    pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
+    /// Where updates come in.
+    pub admission: Admission,
+    /// Computes search keys that are not stored.
+    pub vrf: Arc<VrfSecretKey>,
+    /// Who may submit updates.
+    pub registrar: Arc<RegistrarToken>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Ends the streams.
+    pub shutdown: CancellationToken,
+}
+
+impl Service {
+    /// All services as routes of one listener.
+    pub fn routes(self) -> Routes {
+        let limit = REQUEST_BYTES_MAX;
+        let mut routes = Routes::builder();
+        routes
+            .add_service(LogServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(DirectoryServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(RegistrarServer::new(self.clone()).max_decoding_message_size(limit))
+            .add_service(AuditServer::new(self).max_decoding_message_size(limit));
+        routes.routes()
+    }
+
+    /// The published head.
+    fn published(&self) -> Result<Arc<Published>, Status> {
+        let none = || Status::unavailable("no head is published yet");
+        self.published.current().ok_or_else(none)
+    }
+
+    /// Runs something that reads the store where blocking is allowed.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let this = self.clone();
+        let reading = tokio::task::spawn_blocking(move || read(&this));
+        reading
+            .await
+            .map_err(|_| Status::internal("a read was interrupted"))?
+            .map_err(failed)
+    }
+}
+
+/// A failure of the store, without its details: they are for the operator.
+fn failed(error: LedgerError) -> Status {
+    match error {
+        LedgerError::OutOfRange => Status::out_of_range("the log does not reach there"),
+        error => {
+            tracing::error!(%error, "a request failed in the store");
+            Status::unavailable("the log cannot be read at the moment")
+        }
+    }
+}
+
+/// The parts of a head answer that every service gives alike: the head unless the caller has it,
+/// and the consistency proof from what the caller verified last.
+async fn head_answer(
+    service: &Service,
+    published: &Published,
+    verified_size: u64,
+    post_quantum: bool,
+) -> Result<(v1::Head, Vec<candor_core::Hash>), Status> {
+    let size = published.signed.size;
+    let consistency = match verified_size {
+        0 => Vec::new(),
+        known if known >= size => Vec::new(),
+        known => {
+            service
+                .read(move |service| service.ledger.consistency(known, size))
+                .await?
+        }
+    };
+    Ok((
+        candor_proto::head_to_wire(published.head(post_quantum)),
+        consistency,
+    ))
+}

@@ -1,0 +1,258 @@
+//! The configuration file. Every key is documented in the file that `init` writes.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use candor_core::limits::{EPOCH_INSERTS_MAX, POLICY_BYTES_MAX};
+use candor_core::note::{KeyName, Policy, PolicyParseError};
+use candor_host::durable;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::sequencer::Pace;
+
+/// Longest configuration file in bytes.
+const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// Why the configuration cannot be used. The operator is at fault.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] durable::ReadError),
+    /// The file is no configuration; the message names the key and the place.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, on one line.
+        message: String,
+    },
+    /// The policy file is no policy.
+    #[error("{}: {source}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PolicyParseError,
+    },
+    /// A value is outside what makes sense.
+    #[error("{key} must be {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+/// The configuration, as the file has it. Paths are relative to the file's directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The log's name, for ever.
+    pub origin: String,
+    /// Directory of the store.
+    pub store: PathBuf,
+    /// File of the newest signed checkpoint.
+    pub anchor: PathBuf,
+    /// Directory of the keys.
+    pub keys: PathBuf,
+    /// The witness policy (c2sp.org/tlog-policy).
+    pub policy: PathBuf,
+    /// File of the registrar's token.
+    pub registrar_token: PathBuf,
+    /// Where gRPC is served.
+    pub grpc_listen: SocketAddr,
+    /// Where tiles, health and metrics are served.
+    pub http_listen: SocketAddr,
+    /// Least time between two epochs in milliseconds.
+    pub epoch_interval_ms: u64,
+    /// Time after which an empty epoch is appended, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Most updates of an epoch.
+    pub epoch_updates_max: usize,
+    /// Memory for cached rows, in mebibytes.
+    pub cache_mib: u64,
+    /// Free disk space below which updates are refused, in mebibytes.
+    pub disk_reserve_mib: u64,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; the operator is at fault.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let syntax = |message: String| ConfigError::Syntax {
+            path: path.to_owned(),
+            message,
+        };
+        let bytes = durable::read_bounded(path, CONFIG_BYTES_MAX)?;
+        let text = str::from_utf8(&bytes).map_err(|error| syntax(error.to_string()))?;
+        let mut config: Self = toml::from_str(text)
+            .map_err(|error| syntax(error.to_string().trim_end().replace('\n', "; ")))?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let Self {
+            store,
+            anchor,
+            keys,
+            policy,
+            registrar_token,
+            ..
+        } = &mut config;
+        for file in [store, anchor, keys, policy, registrar_token] {
+            *file = base.join(&*file);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let within = |key, fits: bool, expected| match fits {
+            true => Ok(()),
+            false => Err(ConfigError::Value { key, expected }),
+        };
+        let name = "a name of 1 to 255 bytes without spaces and plus signs";
+        within("origin", KeyName::new(&self.origin).is_ok(), name)?;
+        let interval = self.epoch_interval_ms <= 60_000;
+        within("epoch_interval_ms", interval, "at most 60000")?;
+        let heartbeat = (1_000..=3_600_000).contains(&self.heartbeat_ms)
+            && self.heartbeat_ms >= self.epoch_interval_ms;
+        within(
+            "heartbeat_ms",
+            heartbeat,
+            "1000 to 3600000 and at least epoch_interval_ms",
+        )?;
+        let updates = (1..=EPOCH_INSERTS_MAX).contains(&self.epoch_updates_max);
+        within("epoch_updates_max", updates, "1 to 65536")?;
+        within(
+            "cache_mib",
+            (8..=1 << 20).contains(&self.cache_mib),
+            "8 to 1048576",
+        )?;
+        within(
+            "disk_reserve_mib",
+            self.disk_reserve_mib <= 1 << 20,
+            "at most 1048576",
+        )
+    }
+
+    /// Reads the witness policy.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; the operator is at fault.
+    pub fn read_policy(&self) -> Result<Policy, ConfigError> {
+        let bytes = durable::read_bounded(&self.policy, POLICY_BYTES_MAX)?;
+        let path = self.policy.clone();
+        Policy::parse(&bytes).map_err(|source| ConfigError::Policy { path, source })
+    }
+
+    /// When epochs are closed.
+    pub const fn pace(&self) -> Pace {
+        Pace {
+            epoch_interval: Duration::from_millis(self.epoch_interval_ms),
+            heartbeat: Duration::from_millis(self.heartbeat_ms),
+            epoch_updates_max: self.epoch_updates_max,
+        }
+    }
+}
+
+/// The text of a new configuration file.
+pub fn template(origin: &str, grpc_listen: SocketAddr, http_listen: SocketAddr) -> String {
+    format!(
+        r#"# Configuration of a Candor log. Paths are relative to this file. Unknown keys are refused.
+
+# The log's name, in every checkpoint, for ever. Devices and witnesses know the log by it.
+origin = "{origin}"
+
+# Directory of the store. Losing it is losing the log; restoring an old copy is refused, see anchor.
+store = "store"
+
+# The newest signed checkpoint. It keeps a store that was restored from a backup from signing a
+# second history. Put it on another disk than the store, and never restore it from a backup.
+anchor = "anchor"
+
+# Directory of the secret keys: log-ed25519, log-ml-dsa-44, vrf.
+keys = "keys"
+
+# The witnesses that are asked, and the quorum that publication needs (c2sp.org/tlog-policy).
+policy = "policy.txt"
+
+# File of the token that registrars show to submit updates.
+registrar_token = "registrar-token"
+
+# Where devices, registrars, auditors and witnesses connect (gRPC, plain text: put TLS in front).
+grpc_listen = "{grpc_listen}"
+
+# Where tiles, /checkpoint, /livez, /readyz, /metrics and the status page are served (HTTP).
+http_listen = "{http_listen}"
+
+# Least time between two epochs. An update on an idle log does not wait for it.
+epoch_interval_ms = 1000
+
+# An epoch without updates is appended after this time, so that heads stay fresh.
+heartbeat_ms = 60000
+
+# Most updates of an epoch, at most 65536.
+epoch_updates_max = 16384
+
+# Memory for cached rows. Write buffers and the tree come on top, see docs/operating.md.
+cache_mib = 256
+
+# Free disk space below which updates are refused. The engine needs it to tidy up.
+disk_reserve_mib = 1024
+"#
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    fn text() -> String {
+        let any = "127.0.0.1:0".parse().unwrap();
+        template("log.example", any, any)
+    }
+
+    #[test]
+    fn the_template_is_a_valid_configuration() {
+        let config = read(&text()).unwrap();
+        assert_eq!(config.origin, "log.example");
+        assert!(config.store.is_absolute());
+    }
+
+    #[test]
+    fn unknown_missing_and_senseless_keys_are_refused() {
+        assert!(matches!(
+            read(&(text() + "colour = 1\n")),
+            Err(ConfigError::Syntax { .. })
+        ));
+        let without = text().replace("anchor = \"anchor\"", "");
+        assert!(matches!(read(&without), Err(ConfigError::Syntax { .. })));
+        for (from, to) in [
+            ("log.example", "a+b"),
+            ("heartbeat_ms = 60000", "heartbeat_ms = 10"),
+            ("epoch_updates_max = 16384", "epoch_updates_max = 65537"),
+            ("cache_mib = 256", "cache_mib = 0"),
+        ] {
+            let changed = text().replace(from, to);
+            assert!(
+                matches!(read(&changed), Err(ConfigError::Value { .. })),
+                "{to}"
+            );
+        }
+    }
+}

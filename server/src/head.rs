@@ -1,0 +1,187 @@
+//! Heads: signed by the log, and published with a quorum of cosignatures.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use candor_core::Hash;
+use candor_core::answer::HeadProof;
+use candor_core::note::{SignedNote, VerifierKey};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError};
+use crate::map::Skeleton;
+use crate::sequencer::FatalError;
+use crate::sequencer::epoch::Tip;
+use crate::signer::LogSigner;
+
+/// A head that the log has signed. Everything that it commits to is durable.
+#[derive(Debug)]
+pub struct SignedHead {
+    /// Number of records.
+    pub size: u64,
+    /// Root of the log.
+    pub root: Hash,
+    /// Time of the newest record in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// The map after the newest record.
+    pub skeleton: Skeleton,
+    /// The checkpoint with the log's signatures.
+    pub note: SignedNote,
+    /// The bytes of the newest record.
+    pub record: Vec<u8>,
+    /// Its inclusion proof.
+    pub inclusion: Vec<Hash>,
+}
+
+impl SignedHead {
+    /// Signs the head of what is stored at `tip`.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: nothing may be released then.
+    pub fn sign(
+        ledger: &Ledger,
+        tip: &Tip,
+        signer: &LogSigner,
+        clock: &Clock,
+    ) -> Result<Self, FatalError> {
+        let root = tip.frontier.root();
+        let note = signer.sign(tip.size, root, clock.now_s())?;
+        Ok(Self::new(
+            ledger,
+            tip.size,
+            root,
+            tip.skeleton.clone(),
+            note,
+        )?)
+    }
+
+    /// Gathers what belongs to a signed checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; the environment is at fault.
+    pub fn new(
+        ledger: &Ledger,
+        size: u64,
+        root: Hash,
+        skeleton: Skeleton,
+        note: SignedNote,
+    ) -> Result<Self, LedgerError> {
+        let epoch = size.checked_sub(1).ok_or(LedgerError::OutOfRange)?;
+        let record = ledger.record(epoch)?;
+        let inclusion = ledger.inclusion(epoch, size)?;
+        let timestamp_ms = candor_core::epoch::EpochRecord::decode(&record)
+            .map_err(|_| LedgerError::Damaged { table: "records" })?
+            .timestamp_ms;
+        Ok(Self {
+            size,
+            root,
+            timestamp_ms,
+            skeleton,
+            note,
+            record,
+            inclusion,
+        })
+    }
+
+    /// The newest epoch that the head shows.
+    pub const fn epoch(&self) -> u64 {
+        self.size - 1
+    }
+
+    /// The head as devices get it, with these signatures.
+    fn proof(&self, note: &SignedNote) -> HeadProof {
+        HeadProof {
+            checkpoint: note.to_bytes(),
+            record: self.record.clone(),
+            inclusion: self.inclusion.clone(),
+        }
+    }
+}
+
+/// A head with the cosignatures that the witness policy asks for: what lookups are answered from.
+#[derive(Debug)]
+pub struct Published {
+    /// The head.
+    pub signed: Arc<SignedHead>,
+    /// Its note with all signatures.
+    pub note: SignedNote,
+    /// The head for devices, with every signature.
+    pub full: HeadProof,
+    /// The same without ML-DSA-44 lines, which are 3.3 KiB each.
+    pub compact: HeadProof,
+    /// Most recent time in seconds at which the log knew the quorum to be met.
+    pub published_s: u64,
+}
+
+impl Published {
+    /// A published head; `large` are the keys whose lines are left out of the compact form.
+    pub fn new(
+        signed: Arc<SignedHead>,
+        note: SignedNote,
+        large: &[VerifierKey],
+        published_s: u64,
+    ) -> Self {
+        let is_small = |line: &&_| {
+            !large
+                .iter()
+                .any(|key| candor_core::note::SignatureLine::claims(line, key))
+        };
+        let small = note.signatures().iter().filter(is_small).cloned().collect();
+        let compact = SignedNote::new(note.text().to_owned(), small)
+            .expect("a part of a note within the limits is within them");
+        let (full, compact) = (signed.proof(&note), signed.proof(&compact));
+        Self {
+            signed,
+            note,
+            full,
+            compact,
+            published_s,
+        }
+    }
+
+    /// The head for a device, with or without post-quantum signatures.
+    pub const fn head(&self, post_quantum: bool) -> &HeadProof {
+        if post_quantum {
+            &self.full
+        } else {
+            &self.compact
+        }
+    }
+}
+
+/// The published head of the moment. Readers take it without a lock and keep what they took.
+#[derive(Debug)]
+pub struct PublishedHead {
+    current: ArcSwapOption<Published>,
+    progress: watch::Sender<u64>,
+}
+
+impl PublishedHead {
+    /// Nothing is published yet, but the log starts from `size` records.
+    pub fn starting_at(size: u64) -> Self {
+        Self {
+            current: ArcSwapOption::empty(),
+            progress: watch::Sender::new(size),
+        }
+    }
+
+    /// The published head, if there is one.
+    pub fn current(&self) -> Option<Arc<Published>> {
+        self.current.load_full()
+    }
+
+    /// Publishes a head. Only the publisher calls this, and only forward.
+    pub fn set(&self, published: Published) {
+        let size = published.signed.size;
+        self.current.store(Some(Arc::new(published)));
+        self.progress.send_replace(size);
+    }
+
+    /// Sizes as they are published. A size may come again, with more cosignatures.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.subscribe()
+    }
+}

@@ -1,0 +1,50 @@
+//! The public HTTP port: the log as tiles (c2sp.org/tlog-tiles), health and metrics.
+//!
+//! Everything here reads. The tiles are served for the published size only; a tile that a larger
+//! log has already widened is cut to what a reader of the published log may ask for.
+
+mod health;
+mod tiles;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::clock::Clock;
+use crate::head::PublishedHead;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::publisher::WitnessStatus;
+
+/// What the port answers from.
+#[derive(Clone)]
+pub struct Pages {
+    /// The rows.
+    pub ledger: Ledger,
+    /// The published head.
+    pub published: Arc<PublishedHead>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How the witnesses are doing.
+    pub witnesses: Arc<Mutex<Vec<WitnessStatus>>>,
+    /// The time.
+    pub clock: Clock,
+    /// Age above which the published head no longer counts as fresh.
+    pub fresh: Duration,
+    /// The log's origin.
+    pub origin: Arc<str>,
+}
+
+/// The port's routes.
+pub fn router(pages: Pages) -> Router {
+    Router::new()
+        .route("/", get(health::status))
+        .route("/checkpoint", get(tiles::checkpoint))
+        .route("/tile/{*path}", get(tiles::tile))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .with_state(pages)
+}

@@ -1,0 +1,66 @@
+//! What the log keeps: typed rows over the storage trait, and nothing else.
+//!
+//! Everything that a signed head commits to is written by one [`EpochRows`] batch, conditional on
+//! the head row, so that the store is always whole at some size of the log. Every row that a later
+//! epoch may overtake carries its epoch, so a reader that answers for an earlier head ignores what
+//! is newer. What this rules out: a store that mixes two epochs, and two writers that both succeed.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | Leaves | search key | commitment, epoch |
+//! | Accounts | label | greatest version |
+//! | Versions | length, label, version | epoch, opening, value |
+//! | SearchKeys | length, label, version | search key, VRF proof |
+//! | Records | index | record |
+//! | Tiles | level, index | the tile's hashes so far |
+//! | Deltas | epoch | audit delta |
+//! | Checkpoints | `published` | the newest published note |
+//! | Meta | `head` | size and root of the log |
+//! | Meta | `identity` | format version, log keys |
+
+mod read;
+mod write;
+
+pub use read::{Ledger, LedgerError, StoredHead, VersionRow};
+pub use write::{EpochRows, create, put_published};
+
+use candor_core::account::Label;
+
+use crate::storage::Table;
+
+const HEAD: &[u8] = b"head";
+const IDENTITY: &[u8] = b"identity";
+const PUBLISHED: &[u8] = b"published";
+
+/// The format that this program writes. A store of another format is refused.
+pub const FORMAT: u32 = 1;
+
+/// The key of a row of one version of a label.
+fn version_key(label: &Label, version: u32) -> Vec<u8> {
+    let label = label.as_bytes();
+    let mut key = Vec::with_capacity(1 + label.len() + 4);
+    // Labels are at most 255 bytes; the length keeps one label's rows apart from another's that
+    // begins with it.
+    key.push(u8::try_from(label.len()).expect("labels are at most 255 bytes long"));
+    key.extend_from_slice(label);
+    key.extend(version.to_be_bytes());
+    key
+}
+
+fn tile_key(level: u8, index: u64) -> [u8; 9] {
+    let mut key = [level; 9];
+    key[1..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Tables whose rows are numbered by the log's index.
+fn index_key(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+/// Names a damaged row without showing its contents.
+const fn damaged(table: Table) -> LedgerError {
+    LedgerError::Damaged {
+        table: table.name(),
+    }
+}

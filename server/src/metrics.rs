@@ -1,0 +1,164 @@
+//! What the server counts. Names and units are constants; labels have few, known values.
+
+use std::time::Duration;
+
+use candor_host::metrics::Registry;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+
+use crate::head::SignedHead;
+use crate::sequencer::epoch::Tip;
+
+/// Size of the newest signed head, in records.
+pub const SIGNED_SIZE: &str = "candor_log_signed_size_records";
+/// Size of the published head, in records.
+pub const PUBLISHED_SIZE: &str = "candor_log_published_size_records";
+/// Time of the published head's newest record, in seconds since the Unix epoch.
+pub const PUBLISHED_TIMESTAMP: &str = "candor_log_published_timestamp_seconds";
+/// Label-versions in the map.
+pub const MAP_LEAVES: &str = "candor_map_leaves";
+/// Updates that became part of an epoch.
+pub const UPDATES_COMMITTED: &str = "candor_updates_committed_total";
+/// Updates that were refused, by code.
+pub const UPDATES_REFUSED: &str = "candor_updates_refused_total";
+/// Epochs that could not be stored.
+pub const COMMIT_FAILURES: &str = "candor_commit_failures_total";
+/// Time to build, store and sign an epoch, in seconds.
+pub const EPOCH_SECONDS: &str = "candor_epoch_close_seconds";
+/// Time from an epoch's record to its publication, in seconds.
+pub const PUBLISH_SECONDS: &str = "candor_publish_delay_seconds";
+/// Time until a witness cosigned, in seconds.
+pub const COSIGN_SECONDS: &str = "candor_witness_cosign_seconds";
+/// Cosignatures obtained, by witness.
+pub const COSIGNED: &str = "candor_witness_cosigned_total";
+/// Failed requests to witnesses, by witness.
+pub const WITNESS_FAILURES: &str = "candor_witness_failures_total";
+/// Lookups answered, by result: present, absent, failed.
+pub const LOOKUPS: &str = "candor_lookups_total";
+
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
+
+/// The server's counters.
+pub struct Metrics {
+    /// Where they are registered.
+    pub registry: Registry,
+    /// [`SIGNED_SIZE`].
+    pub signed_size: IntGauge,
+    /// [`COMMIT_FAILURES`].
+    pub commit_failures: IntCounter,
+    published_size: IntGauge,
+    published_timestamp: IntGauge,
+    map_leaves: IntGauge,
+    updates_committed: IntCounter,
+    updates_refused: IntCounterVec,
+    epoch_seconds: Histogram,
+    publish_seconds: Histogram,
+    cosign_seconds: Histogram,
+    cosigned: IntCounterVec,
+    witness_failures: IntCounterVec,
+    lookups: IntCounterVec,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers all counters in a registry of their own.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        Self {
+            signed_size: registry.gauge(SIGNED_SIZE, "Size of the newest signed head, in records."),
+            published_size: registry
+                .gauge(PUBLISHED_SIZE, "Size of the published head, in records."),
+            published_timestamp: registry.gauge(
+                PUBLISHED_TIMESTAMP,
+                "Time of the published head's newest record.",
+            ),
+            map_leaves: registry.gauge(MAP_LEAVES, "Label-versions in the map."),
+            updates_committed: registry
+                .counter(UPDATES_COMMITTED, "Updates that became part of an epoch."),
+            updates_refused: registry.counters(
+                UPDATES_REFUSED,
+                "Updates that were refused, by code.",
+                &["code"],
+            ),
+            commit_failures: registry.counter(COMMIT_FAILURES, "Epochs that could not be stored."),
+            epoch_seconds: registry.histogram(
+                EPOCH_SECONDS,
+                "Time to build, store and sign an epoch.",
+                SECONDS,
+            ),
+            publish_seconds: registry.histogram(
+                PUBLISH_SECONDS,
+                "Time from an epoch's record to its publication.",
+                SECONDS,
+            ),
+            cosign_seconds: registry.histogram(
+                COSIGN_SECONDS,
+                "Time until a witness cosigned.",
+                SECONDS,
+            ),
+            cosigned: registry.counters(
+                COSIGNED,
+                "Cosignatures obtained, by witness.",
+                &["witness"],
+            ),
+            witness_failures: registry.counters(
+                WITNESS_FAILURES,
+                "Failed requests to witnesses, by witness.",
+                &["witness"],
+            ),
+            lookups: registry.counters(
+                LOOKUPS,
+                "Lookups answered, by result: present, absent, failed.",
+                &["result"],
+            ),
+            registry,
+        }
+    }
+
+    /// An epoch was closed with this many updates.
+    pub fn epoch_closed(&self, tip: &Tip, updates: usize, took: Duration) {
+        self.epoch_seconds.observe(took.as_secs_f64());
+        self.updates_committed.inc_by(updates as u64);
+        self.map_leaves
+            .set(i64::try_from(tip.map.leaves).unwrap_or(i64::MAX));
+    }
+
+    /// An update was refused.
+    pub fn refused(&self, code: &'static str) {
+        self.updates_refused.with_label_values(&[code]).inc();
+    }
+
+    /// A head was published, for the first time if `newer`.
+    pub fn published(&self, head: &SignedHead, newer: bool, now_ms: u64) {
+        self.published_size
+            .set(i64::try_from(head.size).unwrap_or(i64::MAX));
+        self.published_timestamp
+            .set(i64::try_from(head.timestamp_ms / 1000).unwrap_or(i64::MAX));
+        if newer {
+            let delay = Duration::from_millis(now_ms.saturating_sub(head.timestamp_ms));
+            self.publish_seconds.observe(delay.as_secs_f64());
+        }
+    }
+
+    /// A witness cosigned.
+    pub fn cosigned(&self, url: &str, took: Duration) {
+        self.cosigned.with_label_values(&[url]).inc();
+        self.cosign_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A witness did not cosign.
+    pub fn witness_failed(&self, url: &str) {
+        self.witness_failures.with_label_values(&[url]).inc();
+    }
+
+    /// A lookup was answered.
+    pub fn looked_up(&self, result: &'static str) {
+        self.lookups.with_label_values(&[result]).inc();
+    }
+}

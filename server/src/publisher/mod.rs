@@ -1,0 +1,245 @@
+//! The publisher: asks every witness to cosign signed heads, and publishes a head when the quorum
+//! of the witness policy is met.
+//!
+//! It works in rounds. A round has one head; every witness is asked for it at once, each by a task
+//! of its own, so a slow or dead witness delays nobody. When the quorum is met the head is stored
+//! with its cosignatures and published, and the next round takes the newest signed head. Lines that
+//! come later are still added to the published head. If the quorum is not met the round goes on
+//! with retries, updates keep their place in the log, and the sequencer stops a few epochs ahead;
+//! everything continues by itself when witnesses come back. What this rules out: a quorum that
+//! never meets because each witness cosigns another size, and publication that waits for witnesses
+//! that the quorum does not need.
+
+mod witness;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use candor_core::note::{NoteError, Policy, SignatureLine, SignedNote, VerifierKey};
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use self::witness::{Comparison, Failure, WitnessNode};
+use crate::clock::Clock;
+use crate::head::{Published, PublishedHead, SignedHead};
+use crate::ledger::{Ledger, put_published};
+use crate::metrics::Metrics;
+use crate::signer::LogSigner;
+use crate::storage::CommitError;
+
+/// How long a round tries for its head before it takes a newer one.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// How a witness is doing, for the status page and metrics.
+#[derive(Clone, Debug, Default)]
+pub struct WitnessStatus {
+    /// Where the witness is asked.
+    pub url: String,
+    /// Size that it cosigned last.
+    pub size: u64,
+    /// When it did so, in POSIX seconds.
+    pub cosigned_s: u64,
+    /// Why it did not answer the last time, if it did not.
+    pub failure: Option<String>,
+    /// Something that retrying cannot explain away; an operator has to look.
+    pub alarm: Option<String>,
+}
+
+/// Why publication stopped for good.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PublisherError {
+    /// A witness holds a checkpoint that this log signed and that the store does not know, or
+    /// contradicts: the store was rolled back, or two instances sign.
+    #[error("witness {url} holds a checkpoint of this log that the store contradicts ({what})")]
+    StoreContradicted {
+        /// The witness.
+        url: String,
+        /// What it holds.
+        what: &'static str,
+    },
+    /// The published head could not be stored.
+    #[error("the published head could not be stored: {0}")]
+    Store(#[from] CommitError),
+    /// The cosigned note exceeds the limits of notes: the policy has too many witnesses.
+    #[error("the cosigned note is too large: {0}")]
+    Note(#[from] NoteError),
+}
+
+/// Lines that a witness returned for the head of one size.
+struct Cosigned {
+    size: u64,
+    lines: Vec<SignatureLine>,
+}
+
+/// The head that every witness is asked for at the moment.
+struct Round {
+    size: u64,
+    /// When a newer head takes its place.
+    until: Instant,
+}
+
+/// Everything that the publisher works with.
+pub struct Publisher {
+    /// The rows, for consistency proofs and the published note.
+    pub ledger: Ledger,
+    /// Which witnesses to ask, and what their quorum is.
+    pub policy: Arc<Policy>,
+    /// The log's keys.
+    pub signer: Arc<LogSigner>,
+    /// The witnesses, one for each address of the policy.
+    pub witnesses: Vec<WitnessNode>,
+    /// How the witnesses are doing, in the order of `witnesses`.
+    pub statuses: Arc<Mutex<Vec<WitnessStatus>>>,
+    /// Heads as they are signed.
+    pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
+    /// Where heads are published.
+    pub published: Arc<PublishedHead>,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Ends publication.
+    pub shutdown: CancellationToken,
+}
+
+impl Publisher {
+    /// Publishes until shutdown, or until a witness shows that this log must not go on.
+    ///
+    /// # Errors
+    ///
+    /// [`PublisherError`]; an operator has to look.
+    pub async fn run(mut self) -> Result<(), PublisherError> {
+        let (target, _) = watch::channel(None::<Arc<SignedHead>>);
+        let (answers, mut cosigned) = mpsc::channel(64);
+        let (alarms, mut alarmed) = mpsc::channel(1);
+        let mut tasks = tokio::task::JoinSet::new();
+        for (index, witness) in std::mem::take(&mut self.witnesses).into_iter().enumerate() {
+            let asker = witness::Asker {
+                witness,
+                index,
+                ledger: self.ledger.clone(),
+                verifier: self.signer.verifier(),
+                target: target.subscribe(),
+                answers: answers.clone(),
+                alarms: alarms.clone(),
+                statuses: Arc::clone(&self.statuses),
+                clock: self.clock.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            tasks.spawn(asker.run());
+        }
+        // Lines by size, for the round's head and the one published last.
+        let mut notes: BTreeMap<u64, (Arc<SignedHead>, SignedNote)> = BTreeMap::new();
+        let mut round: Option<Round> = None;
+        loop {
+            let published = self.published.current().map_or(0, |head| head.signed.size);
+            round = round.filter(|round| round.size > published && Instant::now() < round.until);
+            if round.is_none() {
+                let newest = self.signed.borrow_and_update().clone();
+                if let Some(head) = newest.filter(|head| head.size > published) {
+                    let size = head.size;
+                    notes.retain(|size, _| *size >= published);
+                    let entry = || (Arc::clone(&head), head.note.clone());
+                    notes.entry(size).or_insert_with(entry);
+                    target.send_replace(Some(head));
+                    round = Some(Round {
+                        size,
+                        until: Instant::now() + ROUND,
+                    });
+                    // A quorum of none is met at once.
+                    self.publish_if_met(&notes, size).await?;
+                    continue;
+                }
+            }
+            let until = round
+                .as_ref()
+                .map_or_else(Instant::now, |round| round.until);
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(()),
+                Some(error) = alarmed.recv() => return Err(error),
+                Some(Cosigned { size, lines }) = cosigned.recv() => {
+                    if let Some((_, note)) = notes.get_mut(&size) {
+                        for line in lines {
+                            note.add(line)?;
+                        }
+                        self.publish_if_met(&notes, size).await?;
+                    }
+                }
+                () = tokio::time::sleep_until(until), if round.is_some() => {}
+                changed = self.signed.changed(), if round.is_none() => {
+                    if changed.is_err() {
+                        self.shutdown.cancelled().await;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes the head of `size` if its quorum is met, or again if it has more lines now.
+    async fn publish_if_met(
+        &self,
+        notes: &BTreeMap<u64, (Arc<SignedHead>, SignedNote)>,
+        size: u64,
+    ) -> Result<(), PublisherError> {
+        let Some((head, note)) = notes.get(&size) else {
+            return Ok(());
+        };
+        let current = self.published.current();
+        let newer = current
+            .as_ref()
+            .is_none_or(|published| published.signed.size < size);
+        let grown = current.as_ref().is_some_and(|published| {
+            published.signed.size == size
+                && published.note.signatures().len() < note.signatures().len()
+        });
+        let cosigned = |key: &VerifierKey| note.signatures().iter().any(|line| line.claims(key));
+        // Every line was verified when it came, so its presence is enough.
+        if !(newer || grown)
+            || !self
+                .policy
+                .is_satisfied_by(|witness| cosigned(witness.key()))
+        {
+            return Ok(());
+        }
+        if newer {
+            // Lines that come later are not worth a durable write: the next round has new ones.
+            let (ledger, bytes) = (self.ledger.clone(), note.to_bytes());
+            let commit = move || ledger.store().commit(put_published(&bytes));
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(commit).await {
+                return Err(error.into());
+            }
+        }
+        let now_s = self.clock.now_s();
+        let large = large_keys(&self.signer, &self.policy);
+        self.published.set(Published::new(
+            Arc::clone(head),
+            note.clone(),
+            &large,
+            now_s,
+        ));
+        self.metrics.published(head, newer, self.clock.now_ms());
+        Ok(())
+    }
+}
+
+/// The keys whose lines devices leave out unless they ask for them.
+pub fn large_keys(signer: &LogSigner, policy: &Policy) -> Vec<VerifierKey> {
+    let witnesses = policy
+        .witnesses()
+        .iter()
+        .map(|witness| witness.key().clone());
+    let all = signer.keys().into_iter().chain(witnesses);
+    all.filter(|key| key.algorithm() == candor_core::note::Algorithm::MlDsa44)
+        .collect()
+}
+
+/// The statuses, whatever a panicking thread did to their lock: they are plain data.
+pub fn lock(statuses: &Mutex<Vec<WitnessStatus>>) -> std::sync::MutexGuard<'_, Vec<WitnessStatus>> {
+    statuses.lock().unwrap_or_else(PoisonError::into_inner)
+}

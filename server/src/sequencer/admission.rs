@@ -1,0 +1,219 @@
+//! Admission: what is checked and computed of an update before it waits for an epoch.
+//!
+//! Everything that needs only the update itself is done here, off the sequencer's thread and on all
+//! cores: its form, its signature, its search keys. What depends on the order of updates, the
+//! version and the rules of succession, is left to the sequencer. Room is counted in kibibytes of
+//! everything that was admitted and not answered yet, so memory is bounded however long the answers
+//! take.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_core::account::{
+    Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue,
+};
+use candor_core::codec::DecodeError;
+use candor_core::crypto::{Opening, SearchKey, VrfProof, VrfSecretKey, vrf::vrf_input};
+use candor_core::map::ladder::search_ladder;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::ledger::Ledger;
+
+/// Kibibytes of updates that may be on their way at once.
+const ROOM_KIB: u32 = 64 * 1024;
+
+/// Most updates that wait for an epoch.
+const QUEUE_UPDATES_MAX: usize = 32 * 1024;
+
+/// Why an update was refused. Nothing of it was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The label is not in its normal form.
+    #[error("label refused: {0}")]
+    Label(#[from] LabelError),
+    /// The value is not well formed.
+    #[error("value refused: {0}")]
+    Value(#[from] DecodeError),
+    /// The value cannot be believed of this label.
+    #[error("value refused: {0}")]
+    Unbelievable(#[from] ValueError),
+    /// The value may not follow the label's newest one.
+    #[error("update refused: {0}")]
+    Rule(RuleError),
+    /// The version is not the next one.
+    #[error("the update's version is not the next one of the label")]
+    VersionConflict {
+        /// The label's greatest version.
+        greatest: Option<u32>,
+    },
+    /// More updates wait than there is room for.
+    #[error("too many updates wait; try again later")]
+    Overloaded,
+    /// The store has no space, or failed before it wrote.
+    #[error("the log cannot store updates at the moment; try again later")]
+    StorageUnavailable,
+    /// The server is going down.
+    #[error("the server is shutting down; try again later")]
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// The stable code, described in `docs/errors/`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Label(_) => "label-invalid",
+            Self::Value(_) => "value-malformed",
+            Self::Unbelievable(_) => "value-unverified",
+            Self::Rule(_) => "succession-refused",
+            Self::VersionConflict { .. } => "version-conflict",
+            Self::Overloaded => "overloaded",
+            Self::StorageUnavailable => "storage-unavailable",
+            Self::ShuttingDown => "shutting-down",
+        }
+    }
+
+    /// Whether the same update may succeed later.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::StorageUnavailable | Self::ShuttingDown
+        )
+    }
+}
+
+/// How the wait for an epoch ends: the epoch that holds the update, or why none does.
+pub type Answer = Result<u64, Refusal>;
+
+/// An update that waits for an epoch.
+pub struct Admitted {
+    pub(super) version: u32,
+    pub(super) value: VerifiedValue,
+    pub(super) opening: Opening,
+    pub(super) key: SearchKey,
+    /// Search keys that the store does not have yet: of this version, and of those whose absence
+    /// a lookup of it has to show.
+    pub(super) computed: Vec<(u32, SearchKey, VrfProof)>,
+    answer: oneshot::Sender<Answer>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Admitted {
+    /// Tells the caller. A caller that went away is no error: the update is in the log or it is
+    /// not, whoever listens.
+    pub(super) fn answer(self, answer: Answer) {
+        let _gone = self.answer.send(answer);
+    }
+}
+
+/// Where updates come in.
+#[derive(Clone)]
+pub struct Admission {
+    ledger: Ledger,
+    vrf: Arc<VrfSecretKey>,
+    queue: mpsc::Sender<Admitted>,
+    room: Arc<Semaphore>,
+}
+
+impl Admission {
+    /// Makes the way in, and the queue that the sequencer reads.
+    pub fn new(ledger: Ledger, vrf: Arc<VrfSecretKey>) -> (Self, mpsc::Receiver<Admitted>) {
+        let (queue, waiting) = mpsc::channel(QUEUE_UPDATES_MAX);
+        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
+        (
+            Self {
+                ledger,
+                vrf,
+                queue,
+                room,
+            },
+            waiting,
+        )
+    }
+
+    /// How long a caller should wait after [`Refusal::Overloaded`].
+    pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+    /// Kibibytes of room that are taken.
+    pub fn room_taken_kib(&self) -> usize {
+        ROOM_KIB as usize - self.room.available_permits()
+    }
+
+    /// Submits one update and waits until an epoch holds it durably. Dropping the future does not
+    /// withdraw an update that was queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the caller is at fault, or the environment where it is retryable.
+    pub async fn submit(&self, label: &str, version: u32, value: &[u8]) -> Answer {
+        let label = Label::parse(label)?;
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(size_kib(value))
+            .map_err(|_| Refusal::Overloaded)?;
+        let value = UnverifiedValue::decode(value)?;
+        let (answer, answered) = oneshot::channel();
+        let this = self.clone();
+        let (prepared, ready) = oneshot::channel();
+        // Signatures and search keys: on all cores, away from the threads that serve calls.
+        rayon::spawn(move || {
+            let _gone = prepared.send(this.prepare(&label, version, value, answer, room));
+        });
+        let admitted = ready.await.map_err(|_| Refusal::StorageUnavailable)??;
+        self.queue.try_send(admitted).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Refusal::ShuttingDown,
+        })?;
+        answered.await.unwrap_or(Err(Refusal::ShuttingDown))
+    }
+
+    fn prepare(
+        &self,
+        label: &Label,
+        version: u32,
+        value: UnverifiedValue,
+        answer: oneshot::Sender<Answer>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Admitted, Refusal> {
+        let value = value.verify(label)?;
+        let mut opening = [0; 16];
+        getrandom::fill(&mut opening).map_err(|_| Refusal::StorageUnavailable)?;
+        let mut computed = Vec::new();
+        let mut own = None;
+        for version_needed in search_ladder(Some(version)) {
+            let stored = self
+                .ledger
+                .search_key(label, version_needed)
+                .map_err(|_| Refusal::StorageUnavailable)?;
+            let key = match stored {
+                Some((key, _)) => key,
+                None => {
+                    let input = vrf_input(label.as_bytes(), version_needed);
+                    let (key, proof) = self.vrf.prove(&input);
+                    computed.push((version_needed, key, proof));
+                    key
+                }
+            };
+            if version_needed == version {
+                own = Some(key);
+            }
+        }
+        let key = own.expect("a version is in its own ladder");
+        let opening = Opening(opening);
+        Ok(Admitted {
+            version,
+            value,
+            opening,
+            key,
+            computed,
+            answer,
+            _room: room,
+        })
+    }
+}
+
+/// Memory that an update takes while it waits, in kibibytes, rounded up: its bytes, and about as
+/// much for what was decoded from them.
+fn size_kib(value: &[u8]) -> u32 {
+    u32::try_from(1 + 2 * value.len() / 1024).unwrap_or(u32::MAX)
+}
