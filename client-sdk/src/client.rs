@@ -1,0 +1,374 @@
+//! The client and its sessions: one verified exchange at a time.
+//!
+//! A [`Session`] holds the client's turn, the memory as it was, and the changes to it. Every answer
+//! passes through [`Session::accept_head`] and then [`Session::accept_account`], and only
+//! [`Session::commit`] writes, once, after everything was verified. This rules out that a refused
+//! answer leaves a trace, and that two answers are verified against the same memory and then
+//! overwrite each other's.
+
+use std::sync::Arc;
+
+use candor_core::Hash;
+use candor_core::account::Label;
+use candor_core::answer::{
+    AccountProof, AccountProofError, ConfigProof, HeadError, HeadProof, KnownHead, Query, Trust,
+    VerifiedAccount, VerifiedConfig,
+};
+use candor_core::crypto::VrfPublicKey;
+use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifiedCheckpoint};
+use candor_proto::v1;
+use candor_proto::{hashes_from_wire, head_from_wire};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::config::{ClientConfig, Clock};
+use crate::error::{Error, Evidence};
+use crate::memory::{AccountMemory, Kind, LogMemory, OwnMemory, fewest_lines, key};
+use crate::rpc::Rpc;
+use crate::store::{Change, Key, Store};
+
+/// A device's view of one log. Clones share it.
+///
+/// Calls that verify take turns: a device asks one question at a time, or many in one
+/// [`Client::lookup_batch`].
+#[derive(Debug)]
+pub struct Client<S> {
+    inner: Arc<Inner<S>>,
+}
+
+impl<S> Clone for Client<S> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+        }
+    }
+}
+
+pub(crate) struct Inner<S> {
+    pub(crate) trust: Trust,
+    pub(crate) rpc: Rpc,
+    clock: Clock,
+    store: Arc<S>,
+    turn: Arc<Mutex<()>>,
+}
+
+impl<S> std::fmt::Debug for Inner<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("origin", &self.trust.origin())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Client<S> {
+    /// Makes a client. It connects at its first call, so being offline is no error here.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Endpoint`]; the caller is at fault.
+    pub fn new(config: ClientConfig, store: S) -> Result<Self, Error> {
+        let rpc = Rpc::new(&config)?;
+        let inner = Inner {
+            trust: config.trust,
+            rpc,
+            clock: config.clock,
+            store: Arc::new(store),
+            turn: Arc::new(Mutex::new(())),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The log's origin.
+    pub fn origin(&self) -> &str {
+        self.inner.trust.origin()
+    }
+
+    /// The store.
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    /// Fetches and verifies the newest published head.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; see [`Error::fault`].
+    pub async fn head(&self) -> Result<KnownHead, Error> {
+        let mut session = self.session().await?;
+        let response = self.rpc().head(session.verified_size()).await?;
+        let consistency = hashes_from_wire(&response.consistency)?;
+        let head = session.accept_head(response.head, consistency).await?;
+        session.commit().await?;
+        Ok(head)
+    }
+
+    /// The head that was verified last, without asking the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn known_head(&self) -> Result<Option<KnownHead>, Error> {
+        Ok(self.session().await?.log.map(|log| log.known))
+    }
+
+    pub(crate) fn rpc(&self) -> &Rpc {
+        &self.inner.rpc
+    }
+
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.inner.trust
+    }
+
+    pub(crate) fn now_s(&self) -> u64 {
+        (self.inner.clock)()
+    }
+
+    /// The log's keys alone.
+    pub(crate) fn log_verifier(&self) -> LogVerifier {
+        let keys = self.trust().policy().logs().iter();
+        LogVerifier::new(self.origin(), keys.map(|log| log.key().clone()).collect())
+    }
+
+    /// Waits for the client's turn and reads what it remembers of the log.
+    pub(crate) async fn session(&self) -> Result<Session<S>, Error> {
+        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
+        let mut session = Session {
+            client: self.clone(),
+            turn,
+            log: None,
+            vrf: None,
+            changes: Vec::new(),
+        };
+        let bytes = session.read(key(Kind::Log, self.origin(), b"")).await?;
+        session.log = bytes.map(|bytes| LogMemory::decode(&bytes)).transpose()?;
+        Ok(session)
+    }
+}
+
+/// One exchange with the server, from what is remembered to what will be.
+pub(crate) struct Session<S> {
+    client: Client<S>,
+    turn: OwnedMutexGuard<()>,
+    pub(crate) log: Option<LogMemory>,
+    vrf: Option<VrfPublicKey>,
+    changes: Vec<Change>,
+}
+
+impl<S: Store> Session<S> {
+    /// The size from which the server is to prove consistency; 0 without a past.
+    pub(crate) fn verified_size(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.known.size)
+    }
+
+    /// Verifies an answer's head against what is remembered (checks 1 to 3), and at the first
+    /// contact with a log also fetches and verifies its configuration.
+    pub(crate) async fn accept_head(
+        &mut self,
+        head: Option<v1::Head>,
+        consistency: Vec<Hash>,
+    ) -> Result<KnownHead, Error> {
+        let Some(head) = head else {
+            return self.accept_known_head();
+        };
+        let head = head_from_wire(head)?;
+        let (verified, known, note) = self.verify_head(&head, &consistency)?;
+        let config = match &self.log {
+            Some(log) => log.config.clone(),
+            None => self.fetch_config(&verified).await?.1.config().clone(),
+        };
+        let note = fewest_lines(self.client.trust(), &note, &verified);
+        self.settle(LogMemory {
+            known,
+            config,
+            note,
+        })?;
+        Ok(known)
+    }
+
+    /// As [`Self::accept_head`] for a head that must be there and comes without a consistency
+    /// proof, which is asked for. Also returns the checkpoint.
+    pub(crate) async fn accept_whole_head(
+        &mut self,
+        head: &HeadProof,
+    ) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
+        let old_size = self.verified_size();
+        let new_size = claimed_size(head);
+        let consistency = if 0 < old_size && old_size < new_size {
+            self.client.rpc().consistency(old_size, new_size).await?
+        } else {
+            Vec::new()
+        };
+        let (verified, known, note) = self.verify_head(head, &consistency)?;
+        let config = match &self.log {
+            Some(log) => log.config.clone(),
+            None => self.fetch_config(&verified).await?.1.config().clone(),
+        };
+        let note = fewest_lines(self.client.trust(), &note, &verified);
+        self.settle(LogMemory {
+            known,
+            config,
+            note,
+        })?;
+        Ok((verified, known))
+    }
+
+    /// An answer may leave out the head that the device holds already, while that is current.
+    fn accept_known_head(&mut self) -> Result<KnownHead, Error> {
+        let log = self.log.clone().ok_or(Error::HeadMissing)?;
+        let trust = self.client.trust();
+        // The policy may be another one than when the note was stored.
+        let verified = trust.policy().verify_checkpoint(&log.note);
+        let verified = verified.map_err(|_| Error::HeadMissing)?;
+        if verified.quorum_timestamp_s().is_some() {
+            verified
+                .check_freshness(self.client.now_s(), trust.max_age_s(), trust.skew_s())
+                .map_err(HeadError::from)?;
+        }
+        let known = log.known;
+        self.settle(log)?;
+        Ok(known)
+    }
+
+    fn verify_head(
+        &self,
+        head: &HeadProof,
+        consistency: &[Hash],
+    ) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
+        let known = self.log.as_ref().map(|log| &log.known);
+        let trust = self.client.trust();
+        let verified = head
+            .verify(trust, known, consistency, self.client.now_s())
+            .map_err(|error| self.accuse(head, error))?;
+        let note = SignedNote::parse(&head.checkpoint).map_err(HeadError::from)?;
+        Ok((verified.checkpoint().clone(), verified.known(), note))
+    }
+
+    /// Looks for evidence in a head that was refused: whatever else is wrong with it, if the log
+    /// signed it and it contradicts what the log signed before, the log lied.
+    pub(crate) fn accuse(&self, head: &HeadProof, error: HeadError) -> Error {
+        let (Some(log), Ok(note)) = (&self.log, SignedNote::parse(&head.checkpoint)) else {
+            return error.into();
+        };
+        match Evidence::new(&self.client.log_verifier(), &log.note, &note) {
+            Ok(evidence) => Error::SplitView {
+                size: log.known.size,
+                evidence: Box::new(evidence),
+            },
+            Err(_) => error.into(),
+        }
+    }
+
+    /// Fetches the configuration and its proof at a verified checkpoint.
+    pub(crate) async fn fetch_config(
+        &self,
+        head: &VerifiedCheckpoint,
+    ) -> Result<(ConfigProof, VerifiedConfig), Error> {
+        let response = self.client.rpc().config(head.checkpoint().size()).await?;
+        let proof = ConfigProof {
+            config: response.config.into(),
+            inclusion: hashes_from_wire(&response.inclusion)?,
+        };
+        let verified = proof.verify(head)?;
+        Ok((proof, verified))
+    }
+
+    fn settle(&mut self, log: LogMemory) -> Result<(), Error> {
+        let vrf = VrfPublicKey::from_bytes(&log.config.vrf_public_key)
+            .map_err(candor_core::answer::ConfigError::from)?;
+        self.vrf = Some(vrf);
+        if self.log.as_ref() != Some(&log) {
+            let origin = self.client.origin();
+            let change = (key(Kind::Log, origin, b""), Some(log.encode()));
+            self.changes.push(change);
+            self.log = Some(log);
+        }
+        Ok(())
+    }
+
+    /// What is remembered of an account.
+    pub(crate) async fn account_memory(
+        &self,
+        label: &Label,
+    ) -> Result<Option<AccountMemory>, Error> {
+        let key = key(Kind::Account, self.client.origin(), label.as_bytes());
+        let bytes = self.read(key).await?;
+        Ok(bytes
+            .map(|bytes| AccountMemory::decode(&bytes))
+            .transpose()?)
+    }
+
+    /// What is remembered of an account of this device's owner.
+    pub(crate) async fn own_memory(&self, label: &Label) -> Result<OwnMemory, Error> {
+        let key = key(Kind::Own, self.client.origin(), label.as_bytes());
+        let bytes = self.read(key).await?;
+        let memory = bytes.map(|bytes| OwnMemory::decode(&bytes)).transpose()?;
+        Ok(memory.unwrap_or_default())
+    }
+
+    /// Will remember this of an account of this device's owner.
+    pub(crate) fn remember_own(&mut self, label: &Label, memory: &OwnMemory) {
+        let key = key(Kind::Own, self.client.origin(), label.as_bytes());
+        self.changes.push((key, Some(memory.encode())));
+    }
+
+    /// Verifies an account proof at the accepted head (checks 4 to 7) and against what is
+    /// remembered of the account (8).
+    pub(crate) async fn accept_account(
+        &mut self,
+        label: &Label,
+        query: &Query,
+        proof: &[u8],
+    ) -> Result<VerifiedAccount, Error> {
+        let proof = AccountProof::decode(proof).map_err(AccountProofError::from)?;
+        let vrf = self
+            .vrf
+            .as_ref()
+            .expect("the head is accepted before accounts");
+        let root = self.log.as_ref().map(|log| log.known.map.root);
+        let root = root.expect("the head is accepted before accounts");
+        let account = proof.verify(label.as_bytes(), query, vrf, &root)?;
+        let remembered = self.account_memory(label).await?;
+        let now = AccountMemory::check(remembered, &account)?;
+        if let Some(now) = now.filter(|_| now != remembered) {
+            let key = key(Kind::Account, self.client.origin(), label.as_bytes());
+            self.changes.push((key, Some(now.encode())));
+        }
+        Ok(account)
+    }
+
+    /// Writes what was verified, all at once. The turn ends when it is written, even if nobody
+    /// waits for it any more.
+    pub(crate) async fn commit(self) -> Result<(), Error> {
+        let Self {
+            client,
+            turn,
+            changes,
+            ..
+        } = self;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let written = tokio::task::spawn_blocking(move || {
+            let result = client.inner.store.write(&changes);
+            drop(turn);
+            result
+        });
+        Ok(written.await.map_err(|_| Error::Internal)??)
+    }
+
+    async fn read(&self, key: Key) -> Result<Option<Vec<u8>>, Error> {
+        let store = Arc::clone(&self.client.inner.store);
+        let read = tokio::task::spawn_blocking(move || store.read(&key));
+        Ok(read.await.map_err(|_| Error::Internal)??)
+    }
+}
+
+/// The size that an unverified head claims, to ask for a proof up to there.
+fn claimed_size(head: &HeadProof) -> u64 {
+    let note = SignedNote::parse(&head.checkpoint).ok();
+    let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()).ok());
+    checkpoint.map_or(0, |checkpoint| checkpoint.size())
+}

@@ -1,0 +1,121 @@
+//! How a client reaches its server and what it trusts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use candor_core::answer::Trust;
+use candor_core::limits::TLOG_PROOF_EXTRA_BYTES_MAX;
+use candor_core::note::Algorithm;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Certificate;
+
+use crate::error::Error;
+
+/// Tells the time in POSIX seconds.
+pub(crate) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Where the server is, what is trusted about its log, and the client's limits.
+#[derive(Clone)]
+pub struct ClientConfig {
+    pub(crate) endpoint: String,
+    pub(crate) trust: Trust,
+    pub(crate) authorization: Option<MetadataValue<Ascii>>,
+    pub(crate) root_certificate: Option<Certificate>,
+    pub(crate) timeout: Duration,
+    pub(crate) submit_timeout: Duration,
+    pub(crate) response_bytes_max: usize,
+    pub(crate) clock: Clock,
+}
+
+impl ClientConfig {
+    /// A client of the server at `endpoint` (`https://host:port`; `http://` sends in the clear what
+    /// is looked up, and the credential) that believes what `trust` allows.
+    pub fn new(endpoint: &str, trust: Trust) -> Self {
+        Self {
+            endpoint: endpoint.to_owned(),
+            trust,
+            authorization: None,
+            root_certificate: None,
+            timeout: Duration::from_secs(10),
+            submit_timeout: Duration::from_secs(60),
+            // An answer is at most as long as the part of a proof file that holds it.
+            response_bytes_max: TLOG_PROOF_EXTRA_BYTES_MAX,
+            clock: Arc::new(system_time_s),
+        }
+    }
+
+    /// Sends `token` as `authorization: Bearer <token>` with updates, and with nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Token`] if it cannot be sent; the caller is at fault.
+    pub fn with_bearer_token(mut self, token: &str) -> Result<Self, Error> {
+        let value = format!("Bearer {token}");
+        let mut value: MetadataValue<Ascii> = value.parse().map_err(|_| Error::Token)?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
+    }
+
+    /// Also accepts servers whose certificate leads to this one (PEM).
+    #[must_use]
+    pub fn with_root_certificate(mut self, pem: &[u8]) -> Self {
+        self.root_certificate = Some(Certificate::from_pem(pem));
+        self
+    }
+
+    /// Gives up on a call after this time; 10 s unless set.
+    #[must_use]
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Gives up on an update after this time; 60 s unless set. The update may still happen.
+    #[must_use]
+    pub const fn with_submit_timeout(mut self, timeout: Duration) -> Self {
+        self.submit_timeout = timeout;
+        self
+    }
+
+    /// Refuses messages longer than this; 16 MiB unless set.
+    #[must_use]
+    pub const fn with_response_bytes_max(mut self, bytes: usize) -> Self {
+        self.response_bytes_max = bytes;
+        self
+    }
+
+    /// Takes the time, in POSIX seconds, from `clock` instead of the system's clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Whether the policy cannot be met by Ed25519 signatures alone.
+    pub(crate) fn needs_post_quantum(&self) -> bool {
+        let policy = self.trust.policy();
+        let is_classical = |algorithm| algorithm != Algorithm::MlDsa44;
+        let mut logs = policy.logs().iter();
+        !logs.any(|log| is_classical(log.key().algorithm()))
+            || !policy.is_satisfied_by(|witness| is_classical(witness.key().algorithm()))
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    /// Leaves out the credential.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("endpoint", &self.endpoint)
+            .field("origin", &self.trust.origin())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A clock before 1970 reads as 1970: every head is then in the future, and refused as that.
+fn system_time_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

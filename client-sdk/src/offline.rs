@@ -1,0 +1,75 @@
+//! Lookup answers as files: made here, verified anywhere, without asking anyone.
+
+use candor_core::account::Label;
+use candor_core::answer::{
+    AccountProof, AccountProofError, HeadError, ProofFile, ProofFileError, Query, VerifiedLookup,
+};
+use candor_proto::{WireError, head_from_wire};
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::lookup::wire_query;
+use crate::memory::AccountMemory;
+use crate::store::Store;
+
+impl<S: Store> Client<S> {
+    /// Looks a label up and returns the verified answer as a `.candor-proof` file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::lookup`].
+    pub async fn save_proof(&self, label: &Label) -> Result<Vec<u8>, Error> {
+        let mut session = self.session().await?;
+        let query = Query::GREATEST;
+        // Size 0: the file needs the whole head, whatever the device holds.
+        let response = self.rpc().lookup(wire_query(label, &query), 0).await?;
+        let head = response.head.ok_or(WireError::Missing { field: "head" })?;
+        let head = head_from_wire(head)?;
+        let (checkpoint, _) = session.accept_whole_head(&head).await?;
+        session
+            .accept_account(label, &query, &response.account)
+            .await?;
+        let (config, _) = session.fetch_config(&checkpoint).await?;
+        let account = AccountProof::decode(&response.account).map_err(AccountProofError::from)?;
+        let file = ProofFile {
+            head,
+            config,
+            label: label.clone(),
+            account,
+        };
+        let bytes = file.to_bytes().map_err(HeadError::from)?;
+        session.commit().await?;
+        Ok(bytes)
+    }
+
+    /// Verifies a `.candor-proof` file without any network, and holds it against what this device
+    /// remembers. The device remembers nothing of the file: what is in it was not shown to follow
+    /// from the log that the device knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ProofFile`] if it is no such file; [`Error::SplitView`], [`Error::ContentChanged`]
+    /// and [`Error::VersionWentBack`] if it contradicts what the device verified; else what is
+    /// wrong with the answer in it.
+    pub async fn verify_proof(&self, bytes: &[u8]) -> Result<(Label, VerifiedLookup), Error> {
+        let file = ProofFile::parse(bytes)?;
+        let session = self.session().await?;
+        let label = file.label.clone();
+        let remembered = session.account_memory(&label).await?;
+        let known = session.log.as_ref().map(|log| log.known);
+        let head = file.head.clone();
+        let verified = match file.verify(self.trust(), known.as_ref(), self.now_s()) {
+            Ok(verified) => verified,
+            Err(ProofFileError::Head(error)) => return Err(session.accuse(&head, error)),
+            Err(error) => return Err(error.into()),
+        };
+        // An older head may well show fewer versions than the device has seen since.
+        let size = verified.head.known().size;
+        let is_older = known.is_some_and(|known| size < known.size);
+        match AccountMemory::check(remembered, &verified.account) {
+            Err(Error::VersionWentBack { .. }) if is_older => {}
+            result => drop(result?),
+        }
+        Ok((label, verified))
+    }
+}
