@@ -5,7 +5,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder,
 };
 
 /// The metrics of one process. Clones are the same registry.
@@ -38,6 +38,11 @@ impl Registry {
     /// Registers a number that goes up and down.
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::new(name, help))
+    }
+
+    /// Registers numbers that go up and down, one for each combination of the labels' values.
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
     /// Registers a distribution, counted in buckets up to each of `bounds`.
@@ -79,6 +84,8 @@ mod tests {
             .set(-1);
         let requests = registry.counters("candor_test_requests_total", "Requests.", &["result"]);
         requests.with_label_values(&["ok"]).inc();
+        let sizes = registry.gauges("candor_test_size_entries", "Sizes.", &["log"]);
+        sizes.with_label_values(&["a"]).set(7);
         registry
             .histogram("candor_test_commit_seconds", "Commits.", &[0.1, 1.0])
             .observe(0.5);
@@ -89,6 +96,7 @@ mod tests {
             "candor_test_epochs_total 3",
             "candor_test_queue_updates -1",
             "candor_test_requests_total{result=\"ok\"} 1",
+            "candor_test_size_entries{log=\"a\"} 7",
             "candor_test_commit_seconds_bucket{le=\"0.1\"} 0",
             "candor_test_commit_seconds_bucket{le=\"1\"} 1",
         ] {
