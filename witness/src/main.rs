@@ -1,2 +1,181 @@
-//! Placeholder.
-fn main() {}
+//! The program `candor-witness`.
+
+use std::error::Error;
+use std::io::{self, BufRead as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candor_core::note::VerifierKey;
+use candor_host::logging::{self, Format};
+use candor_host::shutdown;
+use candor_witness::config::{Config, LogFormat};
+use candor_witness::cosigner::Cosigner;
+use candor_witness::init;
+use candor_witness::server::{Server, ServerError};
+use candor_witness::store;
+use clap::{Parser, Subcommand};
+
+/// Checks that transparency logs only grow, and cosigns what it checked.
+///
+/// Logs ask it over HTTP (c2sp.org/tlog-witness) or gRPC (candor.v1.Witness). For logs of Candor it
+/// also checks every change of the map of accounts, and says so under a second name.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done, or stopped by SIGINT or SIGTERM
+  1  failed; standard error says why
+  2  wrong usage
+  3  the state could not be written: start again, and look at the disk";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a new witness: keys, empty state and a commented configuration.
+    Init {
+        /// The directory to make; it must not exist.
+        directory: PathBuf,
+        /// The witness's name: a URL without scheme that its operator controls.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// A key of a log to witness; give all keys of a log.
+        #[arg(long, value_name = "VKEY")]
+        log: Vec<VerifierKey>,
+        /// Where logs will reach the witness, for the policy lines [default: https://NAME].
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+    },
+    /// Runs the witness until SIGINT or SIGTERM.
+    Run {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Prints the witness's public keys, one a line: Ed25519 and ML-DSA-44 of the log witness, then
+    /// of the map witness.
+    Vkeys {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Removes the alarms of a log, so that it is cosigned again. The witness must be stopped.
+    ///
+    /// What the witness remembers of the log stays, and so do the files of evidence. Do this only
+    /// when you know why the alarm was raised.
+    ClearEvidence {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// The log's origin.
+        origin: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ConfigArgument {
+    /// The configuration file.
+    #[arg(long = "config", value_name = "FILE", env = "CANDOR_WITNESS_CONFIG")]
+    path: PathBuf,
+}
+
+impl ConfigArgument {
+    fn read(&self) -> Result<Config, Failure> {
+        Ok(Config::read(&self.path)?)
+    }
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    match execute(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Standard error may be closed; there is nobody left to tell then.
+            let _ = writeln!(io::stderr(), "candor-witness: {}", with_sources(&*failure));
+            match failure.downcast_ref() {
+                Some(ServerError::StoreFailed(_)) => ExitCode::from(3),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Init {
+            directory,
+            name,
+            log,
+            url,
+        } => {
+            let (path, cosigner) = init::init(&directory, &name, &log)?;
+            let url = url.unwrap_or_else(|| format!("https://{name}"));
+            let mut out = io::stdout();
+            writeln!(out, "# Configuration: {}", path.display())?;
+            writeln!(out, "# Public keys:")?;
+            for key in cosigner.keys() {
+                writeln!(out, "#   {key}")?;
+            }
+            writeln!(out, "# For the tlog-policy of logs and clients:")?;
+            write!(out, "{}", init::policy_lines(&cosigner, &url))?;
+            Ok(())
+        }
+        Command::Run { config } => run(config.read()?),
+        Command::Vkeys { config } => {
+            let config = config.read()?;
+            for key in Cosigner::load(&config.keys, &config.name)?.keys() {
+                writeln!(io::stdout(), "{key}")?;
+            }
+            Ok(())
+        }
+        Command::ClearEvidence { config, origin } => clear_evidence(&config.read()?, &origin),
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> Result<(), Failure> {
+    logging::init(match config.log_format {
+        LogFormat::Human => Format::Human,
+        LogFormat::Json => Format::Json,
+    })?;
+    let shutdown = shutdown::on_signal()?;
+    let logs = config.logs.len();
+    let server = Server::start(config).await?;
+    let (http, grpc) = (server.http_address()?, server.grpc_address()?);
+    tracing::info!(%http, %grpc, logs, "witnessing");
+    Ok(server.serve(shutdown).await?)
+}
+
+fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
+    if !config.logs.contains_key(origin) {
+        return Err(format!("no log {origin} is configured").into());
+    }
+    writeln!(
+        io::stderr(),
+        "This witness will cosign {origin} again. Evidence is kept in {}.\n\
+         Type the origin to go on:",
+        config.evidence.display()
+    )?;
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed)?;
+    if typed.strip_suffix('\n').unwrap_or(&typed) != origin {
+        return Err("that is not the origin; nothing was changed".into());
+    }
+    store::clear_alarms(&config.paths, origin)?;
+    Ok(())
+}
+
+/// The message with those of its causes, unless a message has its cause's words already.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let message = cause.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = cause.source();
+    }
+    text
+}

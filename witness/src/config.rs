@@ -1,0 +1,305 @@
+//! The configuration file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use candor_core::note::{Algorithm, Checkpoint, LogVerifier, VerifierKey};
+use candor_host::durable::{self, ReadError};
+use serde::Deserialize;
+use tonic::transport::Uri;
+
+use crate::store::Paths;
+
+/// Most logs of one witness: the anchor of as many stays below 1.5 MiB, and is written with every
+/// group of changes.
+pub const LOGS_MAX: usize = 4096;
+
+/// Most keys of one log, so that a note with one ML-DSA-44 line of each fits beside ours.
+pub const LOG_KEYS_MAX: usize = 8;
+
+/// Longest wait for a map to be checked, in milliseconds: below the 10 s that a request may take.
+const MAP_WAIT_MS_MAX: u64 = 8_000;
+
+/// Longest configuration in bytes: [`LOGS_MAX`] logs with 2 KiB of keys and names each.
+const CONFIG_BYTES_MAX: usize = LOGS_MAX * 2048;
+
+/// Why the configuration cannot be used. The operator is at fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file is not UTF-8.
+    #[error("{} is not text", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no configuration; the message has the place.
+    #[error("{} is no configuration: {source}", path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A log's key cannot be read.
+    #[error("log {log}, key {key}: {source}")]
+    Vkey {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+        /// Which of its keys, counted from 1.
+        key: usize,
+        /// What is wrong with it.
+        source: candor_core::note::VkeyError,
+    },
+    /// A log has no keys, or too many.
+    #[error("log {log} has {count} keys instead of 1 to {LOG_KEYS_MAX}")]
+    KeyCount {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+        /// Its keys.
+        count: usize,
+    },
+    /// The keys of a log have different names, and no `origin` is given.
+    #[error("the keys of log {log} have different names; say which log it is with `origin`")]
+    KeyNames {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+    },
+    /// A cosignature key (0x04) was given for a log.
+    #[error("log {log}, key {key}: a cosignature key (type 0x04) does not sign logs")]
+    CosignatureKey {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+        /// Which of its keys, counted from 1.
+        key: usize,
+    },
+    /// The origin is none.
+    #[error("log {log} has an impossible origin")]
+    Origin {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+    },
+    /// A log is configured twice.
+    #[error("log {log} has the origin {origin} of an earlier one")]
+    Repeated {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+        /// The origin.
+        origin: String,
+    },
+    /// A log's gRPC address cannot be used.
+    #[error("log {log}: the gRPC address must be http://host:port (what it sends is verified)")]
+    Grpc {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+    },
+    /// More logs than a witness takes.
+    #[error("{count} logs are more than {LOGS_MAX}")]
+    LogCount {
+        /// How many.
+        count: usize,
+    },
+    /// The wait is too long.
+    #[error("map_wait_ms is more than {MAP_WAIT_MS_MAX}")]
+    MapWait,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// For machines.
+    Json,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    #[serde(default = "default_http")]
+    http: SocketAddr,
+    #[serde(default = "default_grpc")]
+    grpc: SocketAddr,
+    #[serde(default = "default_keys")]
+    keys: PathBuf,
+    #[serde(default = "default_state")]
+    state: PathBuf,
+    anchor: Option<PathBuf>,
+    #[serde(default = "default_map_wait_ms")]
+    map_wait_ms: u64,
+    #[serde(default)]
+    log_format: LogFormat,
+    #[serde(default)]
+    log: Vec<LogFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogFile {
+    origin: Option<String>,
+    vkeys: Vec<String>,
+    grpc: Option<String>,
+}
+
+fn default_http() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7380))
+}
+
+fn default_grpc() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7381))
+}
+
+fn default_keys() -> PathBuf {
+    "keys".into()
+}
+
+fn default_state() -> PathBuf {
+    "state".into()
+}
+
+const fn default_map_wait_ms() -> u64 {
+    2_000
+}
+
+/// A log to witness.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The keys that it signs with.
+    pub verifier: LogVerifier,
+    /// Where it serves its audit feed, if its map is to be checked.
+    pub grpc: Option<Uri>,
+}
+
+/// A configuration that makes sense. Its paths do not depend on the working directory more than
+/// the path of its file did.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The witness's name.
+    pub name: String,
+    /// Where it listens for HTTP.
+    pub http: SocketAddr,
+    /// Where it listens for gRPC.
+    pub grpc: SocketAddr,
+    /// The directory of its keys.
+    pub keys: PathBuf,
+    /// The files of its state.
+    pub paths: Paths,
+    /// The directory of contradictions.
+    pub evidence: PathBuf,
+    /// How long a request waits for the map to be checked.
+    pub map_wait: Duration,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// The logs, by origin.
+    pub logs: BTreeMap<String, LogConfig>,
+}
+
+impl Config {
+    /// Reads the configuration at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = durable::read_bounded(path, CONFIG_BYTES_MAX)?;
+        let text = String::from_utf8(bytes).map_err(|_| ConfigError::NotText {
+            path: path.to_owned(),
+        })?;
+        let file: File = toml::from_str(&text).map_err(|source| ConfigError::Toml {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Self::check(file, directory)
+    }
+
+    fn check(file: File, directory: &Path) -> Result<Self, ConfigError> {
+        if file.map_wait_ms > MAP_WAIT_MS_MAX {
+            return Err(ConfigError::MapWait);
+        }
+        let state = directory.join(file.state);
+        let anchor = file.anchor.map(|path| directory.join(path));
+        Ok(Self {
+            name: file.name,
+            http: file.http,
+            grpc: file.grpc,
+            keys: directory.join(file.keys),
+            paths: Paths::new(&state, anchor.as_deref()),
+            evidence: state.join("evidence"),
+            map_wait: Duration::from_millis(file.map_wait_ms),
+            log_format: file.log_format,
+            logs: check_logs(file.log)?,
+        })
+    }
+}
+
+fn check_logs(files: Vec<LogFile>) -> Result<BTreeMap<String, LogConfig>, ConfigError> {
+    if files.len() > LOGS_MAX {
+        return Err(ConfigError::LogCount { count: files.len() });
+    }
+    let mut logs = BTreeMap::new();
+    for (at, file) in files.into_iter().enumerate() {
+        let number = at + 1;
+        let log = check_log(number, file)?;
+        let origin = log.verifier.origin().to_owned();
+        if logs.insert(origin.clone(), log).is_some() {
+            return Err(ConfigError::Repeated {
+                log: number,
+                origin,
+            });
+        }
+    }
+    Ok(logs)
+}
+
+fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
+    if file.vkeys.is_empty() || file.vkeys.len() > LOG_KEYS_MAX {
+        let count = file.vkeys.len();
+        return Err(ConfigError::KeyCount { log, count });
+    }
+    let mut keys: Vec<VerifierKey> = Vec::with_capacity(file.vkeys.len());
+    for (at, text) in file.vkeys.iter().enumerate() {
+        let key = at + 1;
+        let vkey: VerifierKey =
+            text.parse()
+                .map_err(|source| ConfigError::Vkey { log, key, source })?;
+        if vkey.algorithm() == Algorithm::Ed25519Cosignature {
+            return Err(ConfigError::CosignatureKey { log, key });
+        }
+        keys.push(vkey);
+    }
+    let name = keys[0].name().as_str().to_owned();
+    let origin = match file.origin {
+        Some(origin) => origin,
+        None if keys.iter().all(|key| key.name().as_str() == name) => name,
+        None => return Err(ConfigError::KeyNames { log }),
+    };
+    Checkpoint::new(&origin, 0, candor_core::Hash::EMPTY_LOG)
+        .map_err(|_| ConfigError::Origin { log })?;
+    let grpc = file
+        .grpc
+        .map(|text| check_address(log, &text))
+        .transpose()?;
+    Ok(LogConfig {
+        verifier: LogVerifier::new(&origin, keys),
+        grpc,
+    })
+}
+
+fn check_address(log: usize, text: &str) -> Result<Uri, ConfigError> {
+    let uri: Uri = text.parse().map_err(|_| ConfigError::Grpc { log })?;
+    let is_plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
+    if is_plain && uri.authority().is_some() {
+        Ok(uri)
+    } else {
+        Err(ConfigError::Grpc { log })
+    }
+}

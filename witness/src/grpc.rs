@@ -1,0 +1,132 @@
+//! The witness over gRPC: `candor.v1.Witness`, health and reflection. The same path as over HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, LOG_SIZE_MAX};
+use candor_core::note::{AddCheckpoint, BodyError, SignedNote, encode_cosignatures};
+use candor_proto::hashes_from_wire;
+use candor_proto::v1::add_checkpoint_response::Outcome as Answer;
+use candor_proto::v1::witness_server::{self, WitnessServer};
+use candor_proto::v1::{
+    AddCheckpointRequest, AddCheckpointResponse, DESCRIPTORS, GetCheckpointRequest,
+    GetCheckpointResponse,
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Code, Request, Response, Status};
+
+use crate::decision::Refusal;
+use crate::metrics::Outcome;
+use crate::witness::{AddError, Witness};
+
+/// Longest message in bytes. The hashes are shorter than as text, so the body's limit is enough.
+const MESSAGE_BYTES_MAX: usize = ADD_CHECKPOINT_BYTES_MAX;
+
+/// Most calls at a time on one connection.
+const CALLS_MAX: u32 = 64;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection whose peer is gone is closed after both.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves gRPC until `shutdown` is cancelled and the calls in flight are answered.
+///
+/// # Errors
+///
+/// The environment's fault.
+pub async fn serve(
+    listener: TcpListener,
+    witness: Arc<Witness>,
+    shutdown: CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<WitnessServer<Service>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors were made by the compiler of the messages");
+    let service = WitnessServer::new(Service { witness })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .max_concurrent_streams(CALLS_MAX)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(service)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown.cancelled_owned(),
+        )
+        .await
+}
+
+struct Service {
+    witness: Arc<Witness>,
+}
+
+#[tonic::async_trait]
+impl witness_server::Witness for Service {
+    async fn add_checkpoint(
+        &self,
+        request: Request<AddCheckpointRequest>,
+    ) -> Result<Response<AddCheckpointResponse>, Status> {
+        let request = parse(&request.into_inner()).inspect_err(|_| {
+            self.witness.metrics().request(Outcome::Malformed);
+        })?;
+        let answer = match self.witness.add_checkpoint(request).await {
+            Ok(lines) => Answer::Signatures(encode_cosignatures(&lines)),
+            Err(AddError::Refused(Refusal::Conflict { size })) => Answer::ConflictSize(size),
+            Err(error) => return Err(status(&error)),
+        };
+        Ok(Response::new(AddCheckpointResponse {
+            outcome: Some(answer),
+        }))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<GetCheckpointRequest>,
+    ) -> Result<Response<GetCheckpointResponse>, Status> {
+        let origin = request.into_inner().origin;
+        let is_ours = self.witness.logs().contains_key(&origin);
+        let state = is_ours.then(|| self.witness.entry(&origin).state).flatten();
+        let state = state.ok_or_else(|| Status::not_found("no checkpoint"))?;
+        Ok(Response::new(GetCheckpointResponse {
+            checkpoint: state.cosigned_note().to_bytes().into(),
+        }))
+    }
+}
+
+fn parse(request: &AddCheckpointRequest) -> Result<AddCheckpoint, Status> {
+    let malformed = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
+    if request.old_size > LOG_SIZE_MAX {
+        return Err(malformed(&BodyError::Malformed));
+    }
+    Ok(AddCheckpoint {
+        old_size: request.old_size,
+        proof: hashes_from_wire(&request.consistency).map_err(|error| malformed(&error))?,
+        note: SignedNote::parse(&request.checkpoint).map_err(|error| malformed(&error))?,
+    })
+}
+
+fn status(error: &AddError) -> Status {
+    let code = match error.outcome() {
+        Outcome::Cosigned => Code::Ok,
+        Outcome::Malformed => Code::InvalidArgument,
+        Outcome::UnknownLog => Code::NotFound,
+        Outcome::Unsigned => Code::PermissionDenied,
+        Outcome::Conflict | Outcome::Inconsistent => Code::FailedPrecondition,
+        Outcome::Busy => Code::ResourceExhausted,
+        Outcome::Suspended | Outcome::Failed => Code::Unavailable,
+    };
+    Status::new(code, error.to_string())
+}

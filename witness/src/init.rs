@@ -1,0 +1,118 @@
+//! Making a new witness: its directory, keys, empty state and configuration.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use candor_core::note::VerifierKey;
+use candor_host::durable::{self, WriteError};
+
+use crate::cosigner::{Cosigner, KeysError};
+use crate::store::{self, Paths, StoreError};
+
+/// Why no witness was made. Nothing that was there before was overwritten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// A file or directory exists, or cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The name is impossible, or the keys cannot be made.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The state cannot be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a witness in the new directory `directory`, with `logs` in its configuration, and returns
+/// the path of the configuration and the keys.
+///
+/// # Errors
+///
+/// [`InitError`].
+pub fn init(
+    directory: &Path,
+    name: &str,
+    logs: &[VerifierKey],
+) -> Result<(PathBuf, Cosigner), InitError> {
+    Cosigner::check_name(name)?;
+    let (keys, state) = (directory.join("keys"), directory.join("state"));
+    durable::create_directory(directory)?;
+    durable::create_directory(&keys)?;
+    durable::create_directory(&state)?;
+    let cosigner = Cosigner::create(&keys, name)?;
+    store::create(&Paths::new(&state, None))?;
+    // Last, so that a directory with a configuration is complete.
+    let path = directory.join("witness.toml");
+    durable::create_new(&path, config(name, logs).as_bytes())?;
+    Ok((path, cosigner))
+}
+
+/// Lines for the policies of those who rely on this witness (c2sp.org/tlog-policy). Two keys of one
+/// cosigner are a group, so that they never count as two witnesses.
+pub fn policy_lines(cosigner: &Cosigner, url: &str) -> String {
+    let mut lines = String::new();
+    let keys: Vec<&VerifierKey> = cosigner.keys().collect();
+    for pair in keys.chunks_exact(2) {
+        let name = pair[0].name();
+        let _ = writeln!(lines, "witness {name}/ed25519 {} {url}", pair[0]);
+        let _ = writeln!(lines, "witness {name}/ml-dsa-44 {} {url}", pair[1]);
+        let _ = writeln!(lines, "group {name} any {name}/ed25519 {name}/ml-dsa-44");
+    }
+    lines
+}
+
+fn config(name: &str, logs: &[VerifierKey]) -> String {
+    let mut text = TEMPLATE.replace("NAME", &quoted(name));
+    let mut by_origin: BTreeMap<&str, Vec<&VerifierKey>> = BTreeMap::new();
+    for key in logs {
+        by_origin.entry(key.name().as_str()).or_default().push(key);
+    }
+    for keys in by_origin.values() {
+        text.push_str("\n[[log]]\nvkeys = [\n");
+        for key in keys {
+            let _ = writeln!(text, "  {},", quoted(&key.to_string()));
+        }
+        text.push_str("]\n# grpc = \"http://127.0.0.1:7400\"\n");
+    }
+    text
+}
+
+/// A TOML string of a name or vkey, which hold no control characters below a space.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+const TEMPLATE: &str = r#"# Configuration of candor-witness. Paths are relative to this file's directory.
+
+# The name of the log witness; that of the map witness has /map behind it. Both are in the keys'
+# vkeys, so a new name is a new witness.
+name = NAME
+
+# Where requests are answered. TLS is the business of a proxy in front.
+# http = "127.0.0.1:7380"
+# grpc = "127.0.0.1:7381"
+
+# keys = "keys"
+# state = "state"
+
+# How far each log had come, apart from the database: a database that is behind it was restored
+# from a backup, and is not used to sign. Best on another disk. Default: anchor in the state.
+# anchor = "/mnt/other-disk/candor-witness-anchor"
+
+# How long a request waits for the check of the log's map before it is answered without the map's
+# cosignatures.
+# map_wait_ms = 2000
+
+# human or json
+# log_format = "human"
+
+# One section for each log:
+#
+# [[log]]
+# vkeys = ["..."]     the keys it signs checkpoints with
+# origin = "..."      only if its keys have another name
+# grpc = "http://..." address of a Candor log's gRPC, to check its map; without it only the log is
+#                     witnessed
+"#;

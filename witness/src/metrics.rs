@@ -1,0 +1,161 @@
+//! What the witness counts. The label `origin` holds only origins of the configuration.
+
+use std::time::Duration;
+
+use candor_host::metrics::Registry;
+use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
+
+/// Requests to add a checkpoint, by `outcome`: the value of [`Outcome`].
+pub const REQUESTS: &str = "candor_witness_requests_total";
+/// Entries of the newest cosigned checkpoint, by `origin`.
+pub const LOG_SIZE: &str = "candor_witness_log_size_entries";
+/// Entries of the log up to which the map was checked, by `origin`.
+pub const MAP_SIZE: &str = "candor_witness_map_size_entries";
+/// 1 while the log is suspended (a fork, or a database behind its anchor), by `origin`.
+pub const LOG_ALARM: &str = "candor_witness_log_alarm";
+/// 1 while the map is not cosigned because it failed a check, by `origin`.
+pub const MAP_ALARM: &str = "candor_witness_map_alarm";
+/// Broken connections to a log's audit feed, by `origin`.
+pub const MAP_RECONNECTS: &str = "candor_witness_map_reconnects_total";
+/// Contradictions met, by `kind`: `fork`, `unresolved` or `map`.
+pub const EVIDENCE: &str = "candor_witness_evidence_total";
+/// Seconds until a group of changes was durable.
+pub const COMMIT: &str = "candor_witness_commit_seconds";
+/// Changes made durable together.
+pub const COMMIT_CHANGES: &str = "candor_witness_commit_changes";
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With cosignatures.
+    Cosigned,
+    /// 400.
+    Malformed,
+    /// 404.
+    UnknownLog,
+    /// 403.
+    Unsigned,
+    /// 409.
+    Conflict,
+    /// 422.
+    Inconsistent,
+    /// 503: the log is suspended.
+    Suspended,
+    /// 429: too many requests at once.
+    Busy,
+    /// 503: the witness cannot record or sign.
+    Failed,
+}
+
+impl Outcome {
+    /// The value of the label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cosigned => "cosigned",
+            Self::Malformed => "malformed",
+            Self::UnknownLog => "unknown_log",
+            Self::Unsigned => "unsigned",
+            Self::Conflict => "conflict",
+            Self::Inconsistent => "inconsistent",
+            Self::Suspended => "suspended",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The metrics of a witness. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    evidence: IntCounterVec,
+    map_reconnects: IntCounterVec,
+    log_size: IntGaugeVec,
+    map_size: IntGaugeVec,
+    log_alarm: IntGaugeVec,
+    map_alarm: IntGaugeVec,
+    commit: Histogram,
+    commit_changes: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let origin = &["origin"];
+        Self {
+            requests: registry.counters(REQUESTS, "Requests to add a checkpoint.", &["outcome"]),
+            evidence: registry.counters(EVIDENCE, "Contradictions met.", &["kind"]),
+            map_reconnects: registry.counters(MAP_RECONNECTS, "Broken audit feeds.", origin),
+            log_size: registry.gauges(LOG_SIZE, "Entries cosigned.", origin),
+            map_size: registry.gauges(MAP_SIZE, "Entries whose map was checked.", origin),
+            log_alarm: registry.gauges(LOG_ALARM, "Whether the log is suspended.", origin),
+            map_alarm: registry.gauges(MAP_ALARM, "Whether the map failed a check.", origin),
+            commit: registry.histogram(COMMIT, "Time until changes are durable.", SECONDS),
+            commit_changes: registry.histogram(COMMIT_CHANGES, "Changes in a commit.", CHANGES),
+            registry,
+        }
+    }
+}
+
+impl Metrics {
+    /// All metrics, as a scraper reads them.
+    pub fn text(&self) -> String {
+        self.registry.text()
+    }
+
+    /// Counts a request.
+    pub fn request(&self, outcome: Outcome) {
+        self.requests.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Counts a contradiction.
+    pub fn evidence(&self, kind: &str) {
+        self.evidence.with_label_values(&[kind]).inc();
+    }
+
+    /// Counts a broken connection to an audit feed.
+    pub fn map_reconnect(&self, origin: &str) {
+        self.map_reconnects.with_label_values(&[origin]).inc();
+    }
+
+    /// Shows the size of the newest cosigned checkpoint.
+    pub fn log_size(&self, origin: &str, size: u64) {
+        self.log_size.with_label_values(&[origin]).set(gauge(size));
+    }
+
+    /// Shows how far the map was checked.
+    pub fn map_size(&self, origin: &str, size: u64) {
+        self.map_size.with_label_values(&[origin]).set(gauge(size));
+    }
+
+    /// Shows whether the log is suspended.
+    pub fn log_alarm(&self, origin: &str, is_raised: bool) {
+        self.log_alarm
+            .with_label_values(&[origin])
+            .set(is_raised.into());
+    }
+
+    /// Shows whether the map failed a check.
+    pub fn map_alarm(&self, origin: &str, is_raised: bool) {
+        self.map_alarm
+            .with_label_values(&[origin])
+            .set(is_raised.into());
+    }
+
+    /// Counts a commit.
+    pub fn commit(&self, changes: usize, duration: Duration) {
+        self.commit.observe(duration.as_secs_f64());
+        self.commit_changes.observe(changes as f64);
+    }
+}
+
+/// Sizes of logs are below 2^63.
+fn gauge(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// From a fast SSD (a fraction of a millisecond for each of four syncs) to a disk in distress.
+const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+const CHANGES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];

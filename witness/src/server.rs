@@ -1,0 +1,167 @@
+//! The running witness: its listeners, its followers, its store, and their orderly end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::cosigner::{Cosigner, KeysError};
+use crate::evidence::Evidence;
+use crate::map::Follower;
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError, WriterThread};
+use crate::witness::{Log, Witness};
+use crate::{grpc, http};
+
+/// Why the witness did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The state cannot be used.
+    #[error("the state cannot be used")]
+    Store(#[source] StoreError),
+    /// The evidence directory cannot be used.
+    #[error("the evidence directory cannot be used")]
+    Evidence(#[source] std::io::Error),
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address of the configuration.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The gRPC listener failed.
+    #[error("the gRPC listener failed")]
+    Grpc(#[from] tonic::transport::Error),
+    /// The state could not be written: the outcome of the last change is unknown until the next
+    /// start reads it.
+    #[error("the state could not be written; start again to find out how far it came")]
+    StoreFailed(#[source] StoreError),
+    /// The thread that writes the state panicked: a bug of ours.
+    #[error("the thread that writes the state panicked")]
+    StorePanicked,
+}
+
+/// A witness that is ready to serve.
+#[derive(Debug)]
+pub struct Server {
+    witness: Arc<Witness>,
+    followers: Vec<Follower>,
+    http: TcpListener,
+    grpc: TcpListener,
+    writer: WriterThread,
+    store_stopped: CancellationToken,
+}
+
+impl Server {
+    /// Opens keys and state, and binds the ports.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`].
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
+        let cosigner = Cosigner::load(&config.keys, &config.name)?;
+        let http = listen(config.http).await?;
+        let grpc = listen(config.grpc).await?;
+        let metrics = Metrics::default();
+        let store_stopped = CancellationToken::new();
+        let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())
+            .map_err(ServerError::Store)?;
+        let evidence = Evidence::open(&config.evidence).map_err(ServerError::Evidence)?;
+
+        let mut followers = Vec::new();
+        let mut logs = BTreeMap::new();
+        for (origin, log) in config.logs {
+            let map = log.grpc.map(|address| {
+                let (follower, roots) =
+                    Follower::new(&origin, address, store.clone(), metrics.clone());
+                followers.push(follower);
+                roots
+            });
+            logs.insert(origin, Log::new(log.verifier, map));
+        }
+        let witness = Witness::new(cosigner, logs, store, evidence, metrics, config.map_wait);
+        Ok(Self {
+            witness: Arc::new(witness),
+            followers,
+            http,
+            grpc,
+            writer,
+            store_stopped,
+        })
+    }
+
+    /// Where HTTP is served.
+    ///
+    /// # Errors
+    ///
+    /// The environment's fault.
+    pub fn http_address(&self) -> std::io::Result<SocketAddr> {
+        self.http.local_addr()
+    }
+
+    /// Where gRPC is served.
+    ///
+    /// # Errors
+    ///
+    /// The environment's fault.
+    pub fn grpc_address(&self) -> std::io::Result<SocketAddr> {
+        self.grpc.local_addr()
+    }
+
+    /// Serves until `shutdown` is cancelled or the store fails; then answers what is in flight,
+    /// saves how far maps were checked, and closes the state.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Grpc`], [`ServerError::StoreFailed`] or [`ServerError::StorePanicked`].
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServerError> {
+        let stop = shutdown.child_token();
+        let tasks = TaskTracker::new();
+        for follower in self.followers {
+            tasks.spawn(follower.run(stop.clone()));
+        }
+        let router = http::router(Arc::clone(&self.witness));
+        tasks.spawn(candor_host::http::serve(
+            self.http,
+            router,
+            http::limits(),
+            stop.clone(),
+        ));
+        let grpc = grpc::serve(self.grpc, Arc::clone(&self.witness), stop.clone());
+        let mut grpc = tasks.spawn(grpc);
+        let ended = tokio::select! {
+            ended = &mut grpc => Some(ended),
+            () = self.store_stopped.cancelled() => None,
+            () = stop.cancelled() => None,
+        };
+        stop.cancel();
+        let ended = match ended {
+            Some(ended) => ended,
+            None => grpc.await,
+        };
+        tasks.close();
+        tasks.wait().await;
+        // The last store goes with it, and so the thread that writes ends.
+        drop(self.witness);
+        let writer = tokio::task::spawn_blocking(|| self.writer.join());
+        match writer.await {
+            Ok(Ok(result)) => result.map_err(ServerError::StoreFailed)?,
+            Ok(Err(_)) | Err(_) => return Err(ServerError::StorePanicked),
+        }
+        Ok(ended.unwrap_or(Ok(()))?)
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| ServerError::Listen { address, source })
+}

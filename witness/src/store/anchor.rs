@@ -1,0 +1,156 @@
+//! The anchor: a small file apart from the database that says how far each log had come.
+//!
+//! It is written after the database and before the answer, so that the database is never behind it
+//! unless it was replaced by an older one, in which case this witness must not sign: it may have
+//! signed more than it remembers. Best kept on another disk than the database.
+//!
+//! ```text
+//! candor-witness-anchor v1
+//! <size> <root, 64 hex digits> <origin>
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candor_core::Hash;
+use candor_core::limits::{KEY_NAME_BYTES_MAX, LOG_SIZE_MAX};
+use candor_host::durable::{self, ReadError, WriteError};
+
+use crate::config::LOGS_MAX;
+use crate::decision::Recorded;
+
+const HEADER: &str = "candor-witness-anchor v1\n";
+
+/// Longest line in bytes: a size, a root and an origin, with two spaces and a newline.
+const LINE_BYTES_MAX: usize = 19 + 1 + 64 + 1 + KEY_NAME_BYTES_MAX + 1;
+
+/// Longest anchor in bytes. Logs that are no longer configured keep their line: room for as many
+/// of them as can be configured.
+const ANCHOR_BYTES_MAX: usize = HEADER.len() + 2 * LOGS_MAX * LINE_BYTES_MAX;
+
+/// How far each log had come, by origin.
+pub type Anchor = BTreeMap<String, Recorded>;
+
+/// Why the anchor was not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnchorError {
+    /// The environment failed, or the file is missing or too long. The operator moved it, or the
+    /// disk lost it.
+    #[error(
+        "the anchor cannot be read; without it nobody can tell an old database from the newest"
+    )]
+    Read(#[from] ReadError),
+    /// The file is not an anchor: damaged, or edited.
+    #[error("line {line} of the anchor is malformed")]
+    Malformed {
+        /// Which line, counted from 1.
+        line: usize,
+    },
+}
+
+/// Reads the anchor at `path`.
+///
+/// # Errors
+///
+/// [`AnchorError`].
+pub fn read(path: &Path) -> Result<Anchor, AnchorError> {
+    let bytes = durable::read_bounded(path, ANCHOR_BYTES_MAX)?;
+    let malformed = AnchorError::Malformed { line: 1 };
+    let text = str::from_utf8(&bytes).map_err(|_| AnchorError::Malformed { line: 1 })?;
+    let lines = text.strip_prefix(HEADER).ok_or(malformed)?;
+    let mut anchor = Anchor::new();
+    for (at, line) in lines.split_inclusive('\n').enumerate() {
+        let malformed = AnchorError::Malformed { line: at + 2 };
+        let (origin, recorded) = parse_line(line).ok_or(malformed)?;
+        if anchor.insert(origin, recorded).is_some() {
+            return Err(AnchorError::Malformed { line: at + 2 });
+        }
+    }
+    Ok(anchor)
+}
+
+/// Replaces the anchor at `path`, durably.
+///
+/// # Errors
+///
+/// The environment's fault, as of [`durable::replace`].
+pub fn write(path: &Path, anchor: &Anchor) -> Result<(), WriteError> {
+    let mut text = HEADER.to_owned();
+    for (origin, Recorded { size, root }) in anchor {
+        text.push_str(&format!("{size} {root} {origin}\n"));
+    }
+    durable::replace(path, text.as_bytes())
+}
+
+fn parse_line(line: &str) -> Option<(String, Recorded)> {
+    let mut parts = line.strip_suffix('\n')?.splitn(3, ' ');
+    let (size, root, origin) = (parts.next()?, parts.next()?, parts.next()?);
+    let recorded = Recorded {
+        size: size.parse().ok().filter(|size| *size <= LOG_SIZE_MAX)?,
+        root: parse_hex(root)?,
+    };
+    let canonical = format!("{} {} {origin}\n", recorded.size, recorded.root);
+    (canonical == line).then(|| (origin.to_owned(), recorded))
+}
+
+fn parse_hex(text: &str) -> Option<Hash> {
+    let digits = text.as_bytes().chunks_exact(2);
+    let bytes = digits.map(|two| u8::from_str_radix(str::from_utf8(two).ok()?, 16).ok());
+    let bytes: Vec<u8> = bytes.collect::<Option<_>>()?;
+    bytes.try_into().ok().map(Hash)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn anchor() -> Anchor {
+        let recorded = |size| Recorded {
+            size,
+            root: Hash([size as u8; 32]),
+        };
+        let origins = [("a b", 7), ("log.example", 0)];
+        origins
+            .map(|(origin, size)| (origin.to_owned(), recorded(size)))
+            .into()
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor");
+        assert!(matches!(read(&path), Err(AnchorError::Read(_))));
+        for anchor in [Anchor::new(), anchor()] {
+            write(&path, &anchor).unwrap();
+            assert_eq!(read(&path).unwrap(), anchor);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchor");
+        write(&path, &anchor()).unwrap();
+        let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        for damaged in [
+            String::new(),
+            text.replace("v1", "v2"),
+            text.replace("7 0707", "07 0707"),
+            text.replace("7 0707", "+7 0707"),
+            text.replace("7 0707", "7 070"),
+            text.replace("0707", "070g"),
+            text.trim_end().to_owned(),
+            format!("{text}\n"),
+            format!("{text}{line}\n"),
+        ] {
+            durable::replace(&path, damaged.as_bytes()).unwrap();
+            assert!(
+                matches!(read(&path), Err(AnchorError::Malformed { .. })),
+                "{damaged}"
+            );
+        }
+    }
+}
