@@ -1,0 +1,39 @@
+# Every target does its own set-up. `make help` lists them.
+
+.PHONY: help demo run test vectors fmt lint doc build tools
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+help: ## Shows this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## Builds all programs
+	$(CARGO) build --workspace --bins --locked
+
+demo: build ## Shows a whole system, from registration to three attacks being caught
+	@$(CARGO) run --quiet --locked -p candor-tests --bin demo
+
+run: build ## Runs a log with three witnesses on loopback until Ctrl-C
+	@$(CARGO) run --quiet --locked -p candor-tests --bin local
+
+test: fmt lint doc build ## Everything that has to hold: format, lints, docs, every test
+	$(CARGO) test --workspace --locked
+
+fmt: tools ## Checks the format
+	$(CARGO) fmt --all --check
+
+lint: tools ## Lints; warnings are errors
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc: ## Builds the documentation; warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+vectors: ## Writes the test vectors again; `make test` checks that they do not change
+	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \
+		vectors_are_reproducible
+
+# rustfmt and clippy are components of the toolchain, and may be missing from a minimal one.
+tools:
+	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy

@@ -1,0 +1,187 @@
+//! The programs under test, as child processes.
+
+use std::fs::{File, OpenOptions};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// How long anything may take to start, answer or stop before it counts as failed.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the workspace's programs were built: the folder that this program is in, or the one above
+/// (tests are in `deps`).
+///
+/// # Errors
+///
+/// When they were not built.
+pub fn program(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let candidates = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name));
+    let missing = || format!("{name} is not built; run `cargo build --workspace --bins` first");
+    Ok(candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(missing)?)
+}
+
+/// An address on loopback that nothing listens on at the moment.
+///
+/// # Errors
+///
+/// When the system has none.
+pub fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A program that ends with its owner.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a program. Its output goes to the end of `log`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
+        let output: File = OpenOptions::new().create(true).append(true).open(log)?;
+        let child = Command::new(program(name)?)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+        })
+    }
+
+    /// The program's process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the program at once, as a power failure would.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be ended.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the program to end, and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub fn terminate(&mut self) -> Result<ExitStatus> {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status()?;
+        self.wait()
+    }
+
+    /// Waits until the program has ended.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{} does not end", self.name).into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whether the program has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not know.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// What the program has written.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn output(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ended = self.kill();
+    }
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+///
+/// When it fails; the message has its output.
+pub fn run(name: &str, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program(name)?)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() {
+        return Ok(text(&output.stdout));
+    }
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    Err(format!(
+        "{name} {}: {}\n{out}{err}",
+        arguments.join(" "),
+        output.status
+    )
+    .into())
+}
+
+/// Waits until `url` answers 200, or until `process` has ended.
+///
+/// # Errors
+///
+/// When neither the one nor the other happens in time, or the process ended.
+pub async fn wait_ready(url: &str, process: &mut Process) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if reqwest::get(url)
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+        {
+            return Ok(());
+        }
+        if process.has_ended()? {
+            return Err(format!("{} ended:\n{}", process.name, process.output()?).into());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("{url} is not ready:\n{}", process.output()?).into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,328 @@
+//! A log with its witnesses.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use candor_core::answer::Trust;
+use candor_core::note::{LogVerifier, Policy};
+use candor_sdk::{Client, ClientConfig, MemoryStore, Store};
+
+use crate::Result;
+use crate::process::{Process, free_address, run, wait_ready};
+
+/// The origin of the log.
+pub const ORIGIN: &str = "candor.example/demo";
+
+/// A log server and its witnesses, each in a folder of its own below one folder.
+pub struct System {
+    folder: PathBuf,
+    /// The server.
+    pub server: Node,
+    /// The witnesses.
+    pub witnesses: Vec<Node>,
+}
+
+/// One program of the system.
+pub struct Node {
+    program: &'static str,
+    folder: PathBuf,
+    config: &'static str,
+    /// Where it serves gRPC.
+    pub grpc: SocketAddr,
+    /// Where it serves HTTP.
+    pub http: SocketAddr,
+    process: Option<Process>,
+}
+
+impl Node {
+    /// Starts the program, and waits until it serves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not; the message has what it wrote.
+    pub async fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        let url = format!("http://{}/livez", self.http);
+        wait_ready(&url, self.process()?).await
+    }
+
+    /// Starts the program without waiting.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn spawn(&mut self) -> Result<()> {
+        let config = self.folder.join(self.config);
+        let arguments = ["run", "--config", &config.to_string_lossy()];
+        self.process = Some(Process::start(self.program, &arguments, &self.log())?);
+        Ok(())
+    }
+
+    /// The running program.
+    ///
+    /// # Errors
+    ///
+    /// When it was not started.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process
+            .as_mut()
+            .ok_or_else(|| format!("{} was not started", self.program).into())
+    }
+
+    /// The folder of its files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where its output goes.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("output.log")
+    }
+}
+
+impl System {
+    /// Makes keys and configurations of a log and its witnesses, of which a majority is a quorum.
+    /// Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// When a program refuses, or a file cannot be written.
+    pub fn create(folder: &Path, witnesses: usize) -> Result<Self> {
+        let (grpc, http) = (free_address()?, free_address()?);
+        let home = folder.join("server");
+        let path = home.to_string_lossy().into_owned();
+        let mut arguments = vec!["init".to_owned(), path, "--origin".into(), ORIGIN.into()];
+        arguments.extend(["--grpc-listen".into(), grpc.to_string()]);
+        arguments.extend(["--http-listen".into(), http.to_string()]);
+        run(
+            "candor-server",
+            &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        )?;
+        // A small machine and short waits: what a demo needs, not an operator.
+        edit(
+            &home.join("server.toml"),
+            &[
+                ("disk_reserve_mib = 1024", "disk_reserve_mib = 64"),
+                ("epoch_interval_ms = 1000", "epoch_interval_ms = 200"),
+            ],
+        )?;
+        let log_keys = log_keys(&home)?;
+        let server = Node {
+            program: "candor-server",
+            folder: home.clone(),
+            config: "server.toml",
+            grpc,
+            http,
+            process: None,
+        };
+        let mut system = Self {
+            folder: folder.to_owned(),
+            server,
+            witnesses: Vec::new(),
+        };
+        let mut policy: String = log_keys.iter().map(|key| format!("log {key}\n")).collect();
+        for number in 1..=witnesses {
+            let (node, lines) = system.create_witness(number, &log_keys)?;
+            policy.push_str(&lines);
+            system.witnesses.push(node);
+        }
+        policy.push_str(&quorum(witnesses));
+        std::fs::write(system.policy_path(), &policy)?;
+        std::fs::write(home.join("policy.txt"), &policy)?;
+        Ok(system)
+    }
+
+    fn create_witness(&self, number: usize, log_keys: &[String]) -> Result<(Node, String)> {
+        let (grpc, http) = (free_address()?, free_address()?);
+        let folder = self.folder.join(format!("witness-{number}"));
+        let name = witness_name(number);
+        let path = folder.to_string_lossy().into_owned();
+        let url = format!("http://{http}");
+        let mut arguments = vec!["init", &path, "--name", &name, "--url", &url];
+        for key in log_keys {
+            arguments.extend(["--log", key]);
+        }
+        let printed = run("candor-witness", &arguments)?;
+        edit(
+            &folder.join("witness.toml"),
+            &[
+                ("# http = \"127.0.0.1:7380\"", &format!("http = \"{http}\"")),
+                ("# grpc = \"127.0.0.1:7381\"", &format!("grpc = \"{grpc}\"")),
+                (
+                    "# grpc = \"http://127.0.0.1:7400\"",
+                    &format!("grpc = \"http://{}\"", self.server.grpc),
+                ),
+            ],
+        )?;
+        // What the witness prints for policies, and that both of its statements are asked for.
+        let mut lines: String = printed
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        lines.push_str(&format!("group w{number} all {name} {name}/map\n"));
+        let program = "candor-witness";
+        let config = "witness.toml";
+        Ok((
+            Node {
+                program,
+                folder,
+                config,
+                grpc,
+                http,
+                process: None,
+            },
+            lines,
+        ))
+    }
+
+    /// Starts everything and waits until a head is published.
+    ///
+    /// # Errors
+    ///
+    /// When something does not start.
+    pub async fn start(&mut self) -> Result<()> {
+        self.server.spawn()?;
+        for witness in &mut self.witnesses {
+            witness.start().await?;
+        }
+        self.wait_published().await
+    }
+
+    /// Waits until the server has a fresh published head.
+    ///
+    /// # Errors
+    ///
+    /// When it has none in time, or ends.
+    pub async fn wait_published(&mut self) -> Result<()> {
+        let url = format!("http://{}/readyz", self.server.http);
+        wait_ready(&url, self.server.process()?).await
+    }
+
+    /// The folder of the whole system.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The policy that devices use.
+    pub fn policy_path(&self) -> PathBuf {
+        self.folder.join("policy.txt")
+    }
+
+    /// The registrar's token file.
+    pub fn token_path(&self) -> PathBuf {
+        self.server.folder.join("registrar-token")
+    }
+
+    /// What a device of this system trusts.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read.
+    pub fn trust(&self) -> Result<Trust> {
+        let policy = Policy::parse(&std::fs::read(self.policy_path())?)?;
+        let names = self.map_witnesses();
+        Ok(Trust::new(policy, names.iter().map(String::as_str))?)
+    }
+
+    /// The names of the policy's map witnesses.
+    pub fn map_witnesses(&self) -> Vec<String> {
+        (1..=self.witnesses.len())
+            .map(|number| format!("w{number}-map"))
+            .collect()
+    }
+
+    /// The log's keys alone.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read.
+    pub fn log_verifier(&self) -> Result<LogVerifier> {
+        let trust = self.trust()?;
+        let keys = trust
+            .policy()
+            .logs()
+            .iter()
+            .map(|log| log.key().clone())
+            .collect();
+        Ok(LogVerifier::new(trust.origin(), keys))
+    }
+
+    /// A device that knows nothing yet, and asks the server at `endpoint`.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read.
+    pub fn device_at(&self, endpoint: &str) -> Result<Client<MemoryStore>> {
+        self.device_with(endpoint, MemoryStore::new())
+    }
+
+    /// A device that knows nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// When the policy cannot be read.
+    pub fn device(&self) -> Result<Client<MemoryStore>> {
+        self.device_at(&self.endpoint())
+    }
+
+    /// A device with a store of its own, which may also publish.
+    ///
+    /// # Errors
+    ///
+    /// When the policy or the token cannot be read.
+    pub fn device_with<S: Store>(&self, endpoint: &str, store: S) -> Result<Client<S>> {
+        let token = std::fs::read_to_string(self.token_path())?;
+        let config = ClientConfig::new(endpoint, self.trust()?).with_bearer_token(token.trim())?;
+        Ok(Client::new(config, store)?)
+    }
+
+    /// The server's gRPC address as devices name it.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.server.grpc)
+    }
+}
+
+/// The log's vkeys, from the policy that `init` wrote.
+fn log_keys(home: &Path) -> Result<Vec<String>> {
+    let policy = Policy::parse(&std::fs::read(home.join("policy.txt"))?)?;
+    Ok(policy
+        .logs()
+        .iter()
+        .map(|log| log.key().to_string())
+        .collect())
+}
+
+fn witness_name(number: usize) -> String {
+    format!("witness-{number}.example")
+}
+
+/// A majority of the witnesses.
+fn quorum(witnesses: usize) -> String {
+    if witnesses == 0 {
+        return "quorum none\n".to_owned();
+    }
+    let names: String = (1..=witnesses)
+        .map(|number| format!(" w{number}"))
+        .collect();
+    format!(
+        "group majority {}{names}\nquorum majority\n",
+        witnesses / 2 + 1
+    )
+}
+
+/// Replaces texts of a file, each of which must be there.
+///
+/// # Errors
+///
+/// When one is not, or the file cannot be read or written.
+pub fn edit(path: &Path, replacements: &[(&str, &str)]) -> Result<()> {
+    let mut text = std::fs::read_to_string(path)?;
+    for (from, to) in replacements {
+        if !text.contains(from) {
+            return Err(format!("{} does not contain {from}", path.display()).into());
+        }
+        text = text.replace(from, to);
+    }
+    Ok(std::fs::write(path, text)?)
+}
