@@ -192,13 +192,13 @@ impl Rpc {
             Code::ResourceExhausted => Error::Overloaded,
             Code::Unimplemented => Error::Unsupported,
             Code::Unauthenticated | Code::PermissionDenied => Error::Unauthorized,
-            // The one case in which the transport itself says so: a message above the limit.
-            Code::OutOfRange if status.metadata().is_empty() => Error::ResponseTooLarge {
+            // What the transport itself says of a message above the limit; servers of this protocol
+            // use the code for nothing else.
+            Code::OutOfRange => Error::ResponseTooLarge {
                 limit_bytes: self.limit_bytes,
             },
             code @ (Code::InvalidArgument
             | Code::NotFound
-            | Code::OutOfRange
             | Code::FailedPrecondition
             | Code::AlreadyExists) => Error::Rejected { code },
             // A status that comes from below the protocol has its cause with it.
