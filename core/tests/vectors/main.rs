@@ -15,12 +15,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod account;
+mod answer;
 mod case;
 mod commitment;
 mod log;
+mod map;
 mod note;
 mod signing;
 mod vrf;
+
+#[path = "../world/mod.rs"]
+mod world;
 
 use std::{env, fs, path::PathBuf};
 
@@ -34,8 +39,10 @@ type Entry = (&'static str, fn() -> Document, fn(&Case));
 /// The documents: one line here and one module beside this file make another.
 const DOCUMENTS: &[Entry] = &[
     ("account", account::document, account::check),
+    ("answer", answer::document, answer::check),
     ("commitment", commitment::document, commitment::check),
     ("log", log::document, log::check),
+    ("map", map::document, map::check),
     ("note", note::document, note::check),
     ("signing", signing::document, signing::check),
     ("vrf", vrf::document, vrf::check),
