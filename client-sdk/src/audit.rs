@@ -6,7 +6,7 @@
 //! the root of all records is the root that the witnesses cosigned.
 
 use candor_core::answer::KnownHead;
-use candor_core::codec::DecodeError;
+use candor_core::codec::{DecodeError, Reader};
 use candor_core::epoch::{EpochRecord, MapState, RecordOrderError};
 use candor_core::limits::DELTA_BYTES_MAX;
 use candor_core::log::{Frontier, leaf_hash};
@@ -60,6 +60,33 @@ impl AuditState {
     /// The map after the last audited epoch.
     pub const fn map(&self) -> &MapState {
         &self.map
+    }
+
+    /// The encoding, to resume an audit in another process: the map's root, leaves `u64` and
+    /// timestamp `u64`, then the log's right edge ([`Frontier::encode`]).
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.map.root.0.to_vec();
+        out.extend(self.map.leaves.to_be_bytes());
+        out.extend(self.map.timestamp_ms.to_be_bytes());
+        out.extend(self.log.encode());
+        out
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the auditor's storage is at fault. A state that merely is not this log's
+    /// ends the next audit with [`AuditError::Root`] or earlier.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let map = MapState {
+            root: reader.hash("map root")?,
+            leaves: reader.u64("leaves")?,
+            timestamp_ms: reader.u64("timestamp")?,
+        };
+        let log = Frontier::decode(reader.bytes(reader.remaining(), "log")?)?;
+        Ok(Self { log, map })
     }
 
     /// Checks one epoch.

@@ -175,16 +175,7 @@ impl<S: Store> Session<S> {
         };
         let head = head_from_wire(head)?;
         let (verified, known, note) = self.verify_head(&head, &consistency)?;
-        let config = match &self.log {
-            Some(log) => log.config.clone(),
-            None => self.fetch_config(&verified).await?.1.config().clone(),
-        };
-        let note = fewest_lines(self.client.trust(), &note, &verified);
-        self.settle(LogMemory {
-            known,
-            config,
-            note,
-        })?;
+        self.settle_head(&verified, known, &note).await?;
         Ok(known)
     }
 
@@ -202,16 +193,7 @@ impl<S: Store> Session<S> {
             Vec::new()
         };
         let (verified, known, note) = self.verify_head(head, &consistency)?;
-        let config = match &self.log {
-            Some(log) => log.config.clone(),
-            None => self.fetch_config(&verified).await?.1.config().clone(),
-        };
-        let note = fewest_lines(self.client.trust(), &note, &verified);
-        self.settle(LogMemory {
-            known,
-            config,
-            note,
-        })?;
+        self.settle_head(&verified, known, &note).await?;
         Ok((verified, known))
     }
 
@@ -273,6 +255,24 @@ impl<S: Store> Session<S> {
         };
         let verified = proof.verify(head)?;
         Ok((proof, verified))
+    }
+
+    async fn settle_head(
+        &mut self,
+        verified: &VerifiedCheckpoint,
+        known: KnownHead,
+        note: &SignedNote,
+    ) -> Result<(), Error> {
+        let config = match &self.log {
+            Some(log) => log.config.clone(),
+            None => self.fetch_config(verified).await?.1.config().clone(),
+        };
+        let note = fewest_lines(self.client.trust(), note, verified);
+        self.settle(LogMemory {
+            known,
+            config,
+            note,
+        })
     }
 
     fn settle(&mut self, log: LogMemory) -> Result<(), Error> {

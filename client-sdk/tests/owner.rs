@@ -7,7 +7,7 @@ use candor_core::account::{Change, VerifiedValue};
 use candor_core::answer::HeadProof;
 use candor_proto::v1::submit_update_response::Outcome;
 use candor_proto::{head_to_wire, v1};
-use candor_sdk::{Error, Fault, OwnReport, Published, Verdict};
+use candor_sdk::{AuditState, Error, Fault, OwnReport, Published, Verdict};
 use common::world::World;
 use common::{ALICE, BOB, Scene, binding, label, states, value, world};
 
@@ -66,6 +66,29 @@ async fn what_this_device_published_is_expected() {
     publish(&scene, 3).await.unwrap();
     let report = scene.client.monitor_own(&label(ALICE), &[]).await.unwrap();
     assert_eq!((report.versions().len(), alerts(&report).len()), (1, 0));
+}
+
+#[tokio::test]
+async fn nothing_that_is_shown_for_debugging_tells_a_secret_or_a_person() {
+    let scene = scene().await;
+    let trust = scene.world().trust();
+    let config = candor_sdk::ClientConfig::new("http://localhost", trust);
+    let config = config.with_bearer_token("hunter2").unwrap();
+    let Published::Visible(shown) = publish(&scene, 0).await.unwrap() else {
+        panic!("not visible")
+    };
+    let lookup = scene.client.lookup(&label(ALICE)).await.unwrap();
+    let refused = publish(&scene, 5).await.unwrap_err();
+    let report = scene.client.monitor_own(&label(ALICE), &[]).await.unwrap();
+    let all = format!(
+        "{config:?} {:?} {shown:?} {lookup:?} {refused:?} {report:?}",
+        scene.client
+    );
+    assert!(!all.contains("hunter2") && !all.contains("alice"), "{all}");
+    assert!(matches!(
+        candor_sdk::ClientConfig::new("x", scene.world().trust()).with_bearer_token("a\nb"),
+        Err(Error::Token)
+    ));
 }
 
 #[tokio::test]
@@ -289,6 +312,9 @@ async fn an_audit_covers_every_epoch() {
     assert_eq!(seen, [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]);
     assert_eq!((head.size, state.map().leaves), (6, 5));
     *scene.world() = world(4);
+    let bytes = state.encode();
+    let state = AuditState::decode(&bytes).unwrap();
+    assert!(AuditState::decode(&bytes[..bytes.len() - 1]).is_err());
     let (_, state) = scene.client.audit(Some(state), |_, _| ()).await.unwrap();
     assert_eq!(state.next_epoch(), 7);
     // Nothing is left to audit.

@@ -1,8 +1,8 @@
-//! Where a device keeps what it must not forget: some small entries, changed together or not at all.
+//! Where a device keeps what it must not forget: small entries, changed together or not at all.
 //!
 //! What a device remembers is what makes a lie visible, so a store never starts over by itself: a
-//! damaged one is an error that a person has to decide about. One [`crate::Client`] at a time uses a
-//! store; the client serializes its own accesses, so an implementation needs no isolation of its
+//! damaged one is an error that a person has to decide about. One [`crate::Client`] at a time uses
+//! a store; the client serializes its own accesses, so an implementation needs no isolation of its
 //! own, only atomicity and durability. An application can keep the entries in one table of its
 //! database.
 
