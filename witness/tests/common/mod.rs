@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test uses a part of this")]
 
+pub mod feed;
+pub mod running;
+
 use candor_core::Hash;
 use candor_core::crypto::Ed25519SecretKey;
 use candor_core::log::{Frontier, NodeSource, leaf_hash, node_hash, prove_consistency};
@@ -34,6 +37,10 @@ pub struct History(u8);
 impl History {
     pub fn new(number: u8) -> Self {
         Self(number)
+    }
+
+    pub const fn honest() -> Self {
+        Self(0)
     }
 
     fn leaf(self, index: u64) -> Hash {
