@@ -3,14 +3,14 @@
 //! `fork-*` holds two checkpoints of one size that the log signed: proof against it by its own
 //! signatures. `map-*` holds a checkpoint and what this witness computed for its size.
 //! `unresolved-*` holds a signed checkpoint that was not proved to follow the recorded one: it
-//! accuses nobody until somebody finds the proof, so only a bounded number is kept.
+//! accuses nobody until somebody finds the proof, so only a bounded number is kept. Behind the kind
+//! come the beginning of the origin's SHA-256, and size and root of the checkpoint received.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use candor_core::hash::{Domain, hash_parts};
-use candor_core::note::{Checkpoint, SignedNote};
+use candor_core::note::{Checkpoint, SignedNote, monitoring_path};
 use candor_host::durable::{self, WriteError};
 
 use crate::decision::Submission;
@@ -92,11 +92,14 @@ impl Evidence {
         let received = submission.checkpoint().to_note();
         let (file, bytes) = contradiction.file();
         // Signatures are left out, so that replays with other signatures make no other name.
-        let id = hash_parts(
-            Domain::LogLeaf,
-            &[received.text().as_bytes(), b"\n", &bytes],
+        let checkpoint = submission.checkpoint().checkpoint();
+        let name = format!(
+            "{}-{}-{}-{}",
+            contradiction.kind(),
+            &monitoring_path(checkpoint.origin())[..16],
+            checkpoint.size(),
+            &checkpoint.root().to_string()[..16],
         );
-        let name = format!("{}-{}", contradiction.kind(), &id.to_string()[..32]);
         let case = self.directory.join(name);
         let complete = case.join("received.note");
         // One at a time: contradictions are rare, and the count must be right.
@@ -130,5 +133,57 @@ fn ensure_directory(path: &Path) -> Result<(), WriteError> {
             Ok(())
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::decision::admit;
+    use candor_core::Hash;
+    use candor_core::crypto::Ed25519SecretKey;
+    use candor_core::note::{AddCheckpoint, KeyName, LogVerifier, NoteSigner as _, SoftwareSigner};
+
+    fn submission(size: u64) -> Submission {
+        let name = KeyName::new("log.example").unwrap();
+        let log = SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]));
+        let checkpoint = Checkpoint::new("log.example", size, Hash::ZERO).unwrap();
+        let line = log.sign(&checkpoint, 0).unwrap();
+        let request = AddCheckpoint {
+            old_size: 0,
+            proof: vec![],
+            note: SignedNote::new(checkpoint.to_text(), vec![line]).unwrap(),
+        };
+        let verifier = LogVerifier::new("log.example", vec![log.verifier_key().clone()]);
+        admit(request, |_| Some(&verifier)).unwrap()
+    }
+
+    #[test]
+    fn unresolved_cases_are_bounded_even_across_restarts_and_proofs_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("evidence");
+        let note = || submission(1).checkpoint().to_note();
+        let unresolved = Contradiction::Unresolved(note());
+        for size in 0..UNRESOLVED_MAX as u64 {
+            // Opened anew each time, and each case reported twice.
+            let evidence = Evidence::open(&path).unwrap();
+            let first = evidence.keep(&submission(size), &unresolved).unwrap();
+            assert!(first.is_some());
+            assert_eq!(
+                evidence.keep(&submission(size), &unresolved).unwrap(),
+                first
+            );
+        }
+        let evidence = Evidence::open(&path).unwrap();
+        assert_eq!(evidence.keep(&submission(1000), &unresolved).unwrap(), None);
+        assert!(
+            evidence
+                .keep(&submission(3), &unresolved)
+                .unwrap()
+                .is_some()
+        );
+        let fork = Contradiction::Fork(note());
+        assert!(evidence.keep(&submission(1000), &fork).unwrap().is_some());
     }
 }

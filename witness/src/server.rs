@@ -69,12 +69,12 @@ impl Server {
     /// [`ServerError`].
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let cosigner = Cosigner::load(&config.keys, &config.name)?;
-        let http = listen(config.http).await?;
-        let grpc = listen(config.grpc).await?;
         let metrics = Metrics::default();
         let store_stopped = CancellationToken::new();
         let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())
             .map_err(ServerError::Store)?;
+        let http = listen(config.http).await?;
+        let grpc = listen(config.grpc).await?;
         let evidence = Evidence::open(&config.evidence).map_err(ServerError::Evidence)?;
 
         let mut followers = Vec::new();

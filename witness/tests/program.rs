@@ -1,0 +1,163 @@
+//! The program: what it makes, what it refuses, and with which exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use candor_core::note::{NoteSigner as _, Policy, VerifierKey};
+use candor_witness::config::{Config, ConfigError};
+use common::{ORIGIN, log_key};
+
+fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_candor-witness"))
+        .args(arguments)
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input may have closed it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn vkey() -> String {
+    log_key(1).verifier_key().to_string()
+}
+
+#[test]
+fn init_makes_a_witness_once_and_prints_lines_of_a_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1", "--log", &vkey()];
+    let printed = stdout(&run(directory.path(), &init, ""));
+    let policy = format!("log {}\n{printed}quorum w.example/1/map\n", vkey());
+    let policy = Policy::parse(policy.as_bytes()).unwrap();
+    assert_eq!(policy.witnesses().len(), 4);
+
+    let config = ["vkeys", "--config", "w/witness.toml"];
+    let vkeys = stdout(&run(directory.path(), &config, ""));
+    let keys: Vec<VerifierKey> = vkeys.lines().map(|line| line.parse().unwrap()).collect();
+    let names: Vec<&str> = keys.iter().map(|key| key.name().as_str()).collect();
+    let (log, map) = ("w.example/1", "w.example/1/map");
+    assert_eq!(names, [log, log, map, map]);
+    assert!(
+        !keys[0].has_same_public_key(&keys[2]),
+        "an Ed25519 key has one name"
+    );
+
+    let again = run(directory.path(), &init, "");
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(
+        stdout(&run(directory.path(), &config, "")),
+        vkeys,
+        "nothing was overwritten"
+    );
+}
+
+#[test]
+fn alarms_are_cleared_only_when_the_origin_is_typed() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1", "--log", &vkey()];
+    stdout(&run(directory.path(), &init, ""));
+    let clear = ["clear-evidence", "--config", "w/witness.toml", ORIGIN];
+    for typed in ["", "\n", "yes\n", "log.example\n"] {
+        assert_eq!(
+            run(directory.path(), &clear, typed).status.code(),
+            Some(1),
+            "{typed:?}"
+        );
+    }
+    let typed = format!("{ORIGIN}\n");
+    assert!(run(directory.path(), &clear, &typed).status.success());
+    let other = ["clear-evidence", "--config", "w/witness.toml", "other"];
+    assert_eq!(
+        run(directory.path(), &other, "other\n").status.code(),
+        Some(1)
+    );
+}
+
+#[test]
+fn wrong_usage_and_failures_have_their_exit_codes() {
+    let directory = tempfile::tempdir().unwrap();
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&[], 2),
+        (&["run"], 2),
+        (&["init", "w", "--name", "w", "--log", "no key"], 2),
+        (&["init", "w", "--name", "no name"], 1),
+        (&["run", "--config", "nowhere.toml"], 1),
+    ] {
+        let output = run(directory.path(), arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_configuration_that_makes_no_sense_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("witness.toml");
+    let read = |text: &str| {
+        std::fs::write(&path, format!("name = \"w\"\n{text}")).unwrap();
+        Config::read(&path)
+    };
+    let key = vkey();
+    let log = |rest: &str| format!("[[log]]\nvkeys = [\"{key}\"]\n{rest}\n");
+    let config = read(&log("grpc = \"http://127.0.0.1:1\"")).unwrap();
+    assert!(config.logs[ORIGIN].grpc.is_some());
+    assert!(config.paths.database.starts_with(directory.path()));
+
+    assert!(matches!(read("colour = 1"), Err(ConfigError::Toml { .. })));
+    assert!(matches!(
+        read(&log("colour = 1")),
+        Err(ConfigError::Toml { .. })
+    ));
+    assert!(matches!(
+        read("map_wait_ms = 8001"),
+        Err(ConfigError::MapWait)
+    ));
+    assert!(matches!(
+        read("[[log]]\nvkeys = []"),
+        Err(ConfigError::KeyCount { log: 1, count: 0 })
+    ));
+    assert!(matches!(
+        read("[[log]]\nvkeys = [\"a\"]"),
+        Err(ConfigError::Vkey { log: 1, key: 1, .. })
+    ));
+    let twice = format!("{}{}", log(""), log(""));
+    assert!(matches!(
+        read(&twice),
+        Err(ConfigError::Repeated { log: 2, .. })
+    ));
+    assert!(matches!(
+        read(&log("origin = \"\"")),
+        Err(ConfigError::Origin { log: 1 })
+    ));
+    for address in [
+        "https://a:1",
+        "127.0.0.1:1",
+        "http://a:1/path",
+        "",
+        "http://",
+    ] {
+        let refused = read(&log(&format!("grpc = \"{address}\"")));
+        assert!(
+            matches!(refused, Err(ConfigError::Grpc { log: 1 })),
+            "{address}"
+        );
+    }
+}
