@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use candor_core::Hash;
 use candor_core::answer::HeadProof;
+use candor_core::epoch::EpochRecord;
+use candor_core::log::{leaf_hash, verify_inclusion};
 use candor_core::note::{SignedNote, VerifierKey};
 use tokio::sync::watch;
 
@@ -72,7 +74,11 @@ impl SignedHead {
         let epoch = size.checked_sub(1).ok_or(LedgerError::OutOfRange)?;
         let record = ledger.record(epoch)?;
         let inclusion = ledger.inclusion(epoch, size)?;
-        let timestamp_ms = candor_core::epoch::EpochRecord::decode(&record)
+        // What was written is read back before the signature is let out, so that a broken disk or
+        // memory stops the log rather than showing in its answers.
+        verify_inclusion(epoch, size, &leaf_hash(&record), &inclusion, &root)
+            .map_err(|_| LedgerError::Damaged { table: "tiles" })?;
+        let timestamp_ms = EpochRecord::decode(&record)
             .map_err(|_| LedgerError::Damaged { table: "records" })?
             .timestamp_ms;
         Ok(Self {

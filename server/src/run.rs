@@ -1,7 +1,7 @@
 //! `candor-server run`: everything put together, and taken apart again in order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use candor_host::{durable, http as edge};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -37,8 +38,14 @@ const FRESH_HEARTBEATS: u32 = 3;
 /// How long the last epoch may take to be published when the server goes down.
 const LAST_PUBLICATION: Duration = Duration::from_secs(5);
 
+/// How long gRPC calls may take to end when the server goes down.
+const DRAIN: Duration = Duration::from_secs(10);
+
 /// Longest token file in bytes.
 const TOKEN_BYTES_MAX: usize = 1024;
+
+/// Shortest token in bytes: 128 bits in hexadecimal digits.
+const TOKEN_BYTES_MIN: usize = 32;
 
 /// Why the server stopped or did not start.
 #[derive(Debug, Error)]
@@ -53,6 +60,12 @@ pub enum RunError {
     /// A file could not be read.
     #[error(transparent)]
     Read(#[from] durable::ReadError),
+    /// The registrar's token is too short to be a secret.
+    #[error("{}: the token must have at least {TOKEN_BYTES_MIN} characters", path.display())]
+    Token {
+        /// The token file.
+        path: PathBuf,
+    },
     /// The policy cannot be used.
     #[error("{}: {message}", path.display())]
     Policy {
@@ -87,6 +100,9 @@ pub enum RunError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The address of a listener is unknown.
+    #[error("could not listen: {0}")]
+    Address(std::io::Error),
     /// The gRPC listener failed.
     #[error("gRPC: {0}")]
     Grpc(#[from] tonic::transport::Error),
@@ -104,23 +120,63 @@ impl From<LedgerError> for RunError {
     }
 }
 
+/// A server that serves.
+pub struct Running {
+    /// Where gRPC is served.
+    pub grpc_address: SocketAddr,
+    /// Where tiles, health and metrics are served.
+    pub http_address: SocketAddr,
+    tasks: Tasks,
+}
+
+/// The parts of a running server, and what ends them.
+struct Tasks {
+    sequencing: JoinHandle<Result<(), FatalError>>,
+    publishing: JoinHandle<Result<(), PublisherError>>,
+    grpc: JoinHandle<Result<(), RunError>>,
+    http: JoinHandle<()>,
+    signed: watch::Receiver<Option<Arc<SignedHead>>>,
+    published: Arc<PublishedHead>,
+    stop: Stop,
+}
+
+/// The stages of going down.
+#[derive(Clone, Default)]
+struct Stop {
+    /// Take no new work, finish what was accepted.
+    shutdown: CancellationToken,
+    /// Sign nothing more.
+    halt: CancellationToken,
+    /// Publish nothing more.
+    unpublish: CancellationToken,
+}
+
 /// Runs the server until `shutdown`, or until something forces it to stop.
 ///
 /// # Errors
 ///
 /// [`RunError`]; its message says what an operator can do.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    start(config, shutdown).await?.finish().await
+}
+
+/// Recovers the log and starts to serve it.
+///
+/// # Errors
+///
+/// [`RunError`]; its message says what an operator can do.
+pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
     let policy = Arc::new(config.read_policy()?);
     let keys = LogKeys::read(&config.keys, &config.origin)?;
-    let token = durable::read_bounded(&config.registrar_token, TOKEN_BYTES_MAX)?;
-    let token = String::from_utf8_lossy(&token);
-    let registrar = Arc::new(RegistrarToken::new(token.trim()));
+    let registrar = Arc::new(read_token(&config.registrar_token)?);
     let witnesses = WitnessNode::of_policy(&policy).map_err(|message| RunError::Policy {
         path: config.policy.clone(),
         message,
     })?;
     let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
     let clock = Clock::system();
+    let http_listener = listen(config.http_listen).await?;
+    let grpc_listener = listen(config.grpc_listen).await?;
 
     // The anchor's lock comes first: one instance, whatever else is wrong.
     let anchor = Anchor::open(&config.anchor, signer.verifier())?;
@@ -159,7 +215,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         })
         .collect();
     let statuses = Arc::new(Mutex::new(statuses));
-    let stop_publishing = CancellationToken::new();
+    let stop = Stop {
+        shutdown,
+        ..Stop::default()
+    };
 
     let sequencer = Sequencer {
         ledger: ledger.clone(),
@@ -172,7 +231,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         pace: config.pace(),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
-        shutdown: shutdown.clone(),
+        shutdown: stop.shutdown.clone(),
+        halt: stop.halt.clone(),
     };
     let publisher = Publisher {
         ledger: ledger.clone(),
@@ -184,7 +244,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         published: Arc::clone(&published),
         clock: clock.clone(),
         metrics: Arc::clone(&metrics),
-        shutdown: stop_publishing.clone(),
+        shutdown: stop.unpublish.clone(),
     };
     let service = Service {
         ledger: ledger.clone(),
@@ -194,7 +254,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         vrf,
         registrar,
         metrics: Arc::clone(&metrics),
-        shutdown: shutdown.clone(),
+        shutdown: stop.shutdown.clone(),
+        unpublishing: stop.unpublish.clone(),
     };
     let pages = Pages {
         ledger,
@@ -206,49 +267,105 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
         origin: config.origin.clone().into(),
     };
 
-    let http_listener = listen(config.http_listen).await?;
-    let grpc_listener = listen(config.grpc_listen).await?;
+    let (grpc_address, http_address) = (address(&grpc_listener)?, address(&http_listener)?);
     // The port may have been chosen by the system: say where the server really is.
-    for (listener, what) in [(&grpc_listener, "gRPC"), (&http_listener, "HTTP")] {
-        let address = listener
-            .local_addr()
-            .map_or_else(|_| String::new(), |at| at.to_string());
-        tracing::info!(address, "serving {what}");
-    }
-    let mut sequencing = spawn_sequencer(sequencer);
-    let mut publishing = tokio::spawn(publisher.run());
-    let http = edge::Limits::default();
-    let http = tokio::spawn(edge::serve(
-        http_listener,
-        http::router(pages),
-        http,
-        shutdown.clone(),
-    ));
-    let grpc = tokio::spawn(serve_grpc(service, grpc_listener, shutdown.clone()));
-
-    // Whatever ends first ends the rest. The sequencer drains what it accepted; then the publisher
-    // gets a last chance.
-    let outcome = tokio::select! {
-        ended = &mut sequencing => ended?.map_err(RunError::from),
-        ended = &mut publishing => {
-            shutdown.cancel();
-            let published = ended?.map_err(RunError::from);
-            let sequenced = sequencing.await?.map_err(RunError::from);
-            published.and(sequenced)
-        }
+    tracing::info!(address = %grpc_address, "serving gRPC");
+    tracing::info!(address = %http_address, "serving HTTP");
+    let routes = http::router(pages);
+    let limits = edge::Limits::default();
+    let tasks = Tasks {
+        sequencing: spawn_sequencer(sequencer),
+        publishing: tokio::spawn(publisher.run()),
+        grpc: tokio::spawn(serve_grpc(service, grpc_listener, stop.shutdown.clone())),
+        http: tokio::spawn(edge::serve(
+            http_listener,
+            routes,
+            limits,
+            stop.shutdown.clone(),
+        )),
+        signed,
+        published,
+        stop,
     };
-    shutdown.cancel();
-    if outcome.is_ok() && !publishing.is_finished() {
-        let size = signed.borrow().as_ref().map_or(0, |head| head.size);
-        let mut progress = published.progress();
-        let last = progress.wait_for(|published| *published >= size);
-        let _unpublished = tokio::time::timeout(LAST_PUBLICATION, last).await;
+    Ok(Running {
+        grpc_address,
+        http_address,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Waits until the server stopped: because it was asked to, or because something forces it to.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`]; its message says what an operator can do.
+    pub async fn finish(self) -> Result<(), RunError> {
+        self.tasks.finish().await
     }
-    stop_publishing.cancel();
-    grpc.await??;
-    http.await?;
-    tracing::info!("stopped");
-    outcome
+}
+
+impl Tasks {
+    /// Whatever ends first ends the rest. The sequencer drains what it accepted, unless publication
+    /// failed; then the publisher gets a last chance, and callers their answers.
+    async fn finish(mut self) -> Result<(), RunError> {
+        let (mut sequenced, mut published, mut served) = (None, None, None);
+        tokio::select! {
+            ended = &mut self.sequencing => sequenced = Some(ended),
+            ended = &mut self.publishing => {
+                self.stop.halt.cancel();
+                published = Some(ended);
+            }
+            ended = &mut self.grpc => served = Some(ended),
+        }
+        self.stop.shutdown.cancel();
+        let sequenced = match sequenced {
+            Some(ended) => ended,
+            None => self.sequencing.await,
+        };
+        if published.is_none() && matches!(sequenced, Ok(Ok(()))) {
+            let size = self.signed.borrow().as_ref().map_or(0, |head| head.size);
+            let mut progress = self.published.progress();
+            let last = progress.wait_for(|published| *published >= size);
+            let _unpublished = tokio::time::timeout(LAST_PUBLICATION, last).await;
+        }
+        self.stop.unpublish.cancel();
+        let published = match published {
+            Some(ended) => ended,
+            None => self.publishing.await,
+        };
+        let drain = async {
+            match served {
+                Some(ended) => ended,
+                None => self.grpc.await,
+            }
+        };
+        // A peer that keeps its streams open does not keep the server up.
+        let served = tokio::time::timeout(DRAIN, drain)
+            .await
+            .unwrap_or(Ok(Ok(())));
+        self.http.await?;
+        tracing::info!("stopped");
+        published??;
+        sequenced??;
+        served?
+    }
+}
+
+/// Reads the registrar's token. One that could be guessed is refused.
+fn read_token(path: &Path) -> Result<RegistrarToken, RunError> {
+    let token = durable::read_bounded(path, TOKEN_BYTES_MAX)?;
+    let token = String::from_utf8_lossy(&token);
+    let token = token.trim();
+    if token.len() < TOKEN_BYTES_MIN {
+        let path = path.to_owned();
+        return Err(RunError::Token { path });
+    }
+    Ok(RegistrarToken::new(token))
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, RunError> {
+    listener.local_addr().map_err(RunError::Address)
 }
 
 async fn open(config: &Config) -> Result<Ledger, RunError> {
@@ -324,7 +441,7 @@ async fn compare_with_witnesses(
 }
 
 /// Runs the sequencer on a thread of its own: everything that it does blocks.
-fn spawn_sequencer(sequencer: Sequencer) -> tokio::task::JoinHandle<Result<(), FatalError>> {
+fn spawn_sequencer(sequencer: Sequencer) -> JoinHandle<Result<(), FatalError>> {
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()))
 }
@@ -344,7 +461,7 @@ async fn serve_grpc(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(candor_proto::v1::DESCRIPTORS)
         .build_v1()?;
-    let watching = tokio::spawn(report_health(reporter, service.published.progress()));
+    let watching = tokio::spawn(report_health(reporter, Arc::clone(&service.published)));
     let routes = service.routes().add_service(health).add_service(reflection);
     let served = Server::builder()
         .concurrency_limit_per_connection(256)
@@ -364,12 +481,13 @@ async fn serve_grpc(
 /// gRPC health: not serving until a head is published.
 async fn report_health(
     reporter: tonic_health::server::HealthReporter,
-    mut progress: watch::Receiver<u64>,
+    published: Arc<PublishedHead>,
 ) {
     use tonic_health::ServingStatus::{NotServing, Serving};
+    let mut progress = published.progress();
     reporter.set_service_status("", NotServing).await;
-    if progress.changed().await.is_ok() {
+    let is_published = progress.wait_for(|_| published.current().is_some());
+    if is_published.await.map(|_| ()).is_ok() {
         reporter.set_service_status("", Serving).await;
     }
-    std::future::pending::<()>().await;
 }

@@ -52,6 +52,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Ends the streams.
     pub shutdown: CancellationToken,
+    /// Says that nothing more will be published.
+    pub unpublishing: CancellationToken,
 }
 
 impl Service {

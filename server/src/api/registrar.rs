@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Service;
-use crate::sequencer::admission::Refusal;
+use crate::sequencer::admission::{Refusal, SubmitError};
 
 /// How long an update waits to become visible, if the caller sets no deadline of its own.
 const VISIBLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +48,7 @@ impl Registrar for Service {
         let this = self.clone();
         let answers = request
             .into_inner()
+            .take_until(self.shutdown.clone().cancelled_owned())
             .map(move |update| {
                 let this = this.clone();
                 async move { submit(&this, update?, VISIBLE_TIMEOUT).await }
@@ -72,7 +73,9 @@ async fn submit(
     } = update;
     let epoch = match service.admission.submit(&label, version, &value).await {
         Ok(epoch) => epoch,
-        Err(refusal) => {
+        Err(error @ SubmitError::OutcomeUnknown) => return Err(Status::unknown(error.to_string())),
+        Err(SubmitError::Refused(refusal)) => {
+            service.metrics.refused(refusal.code());
             let outcome = Some(Outcome::Refused(refused(&refusal)));
             return Ok(SubmitUpdateResponse {
                 request_id,
@@ -94,8 +97,11 @@ async fn submit(
 /// Waits until a published head shows an epoch; its size.
 async fn visible(service: &Service, epoch: u64) -> Option<u64> {
     let mut progress = service.published.progress();
-    let size = progress.wait_for(|size| *size > epoch).await.ok()?;
-    Some(*size)
+    tokio::select! {
+        biased;
+        size = progress.wait_for(|size| *size > epoch) => size.ok().map(|size| *size),
+        () = service.unpublishing.cancelled() => None,
+    }
 }
 
 /// Proof that the log is bound to an epoch: a signed checkpoint that includes its record.

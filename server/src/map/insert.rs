@@ -60,7 +60,7 @@ fn descend(
             let old = if *leaves == 0 {
                 Vec::new()
             } else {
-                rows.below(prefix)?
+                rows.bucket(prefix, &node.hash())?
             };
             let Ok(()) = write_walk(&Leaves::new(&old, depth), inserts, depth, delta);
             return Ok(Skeleton::over(&merge(&old, inserts), depth));

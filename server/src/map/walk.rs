@@ -98,7 +98,7 @@ impl Node for Position<'_> {
                 }
                 Below::Bucket { leaves: 0 } => Ok(Shape::Absent),
                 Below::Bucket { .. } => {
-                    let bucket: Arc<[Leaf]> = self.rows.below(prefix)?.into();
+                    let bucket: Arc<[Leaf]> = self.rows.bucket(prefix, &node.hash())?.into();
                     let all = 0..bucket.len();
                     Ok(self.open_lower(&bucket, &all, prefix.depth()))
                 }

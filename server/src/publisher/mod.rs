@@ -64,6 +64,9 @@ pub enum PublisherError {
     /// The published head could not be stored.
     #[error("the published head could not be stored: {0}")]
     Store(#[from] CommitError),
+    /// The task that stores the published head was interrupted: a bug.
+    #[error("the published head could not be stored: {0}")]
+    Task(#[from] tokio::task::JoinError),
     /// The cosigned note exceeds the limits of notes: the policy has too many witnesses.
     #[error("the cosigned note is too large: {0}")]
     Note(#[from] NoteError),
@@ -211,8 +214,14 @@ impl Publisher {
             // Lines that come later are not worth a durable write: the next round has new ones.
             let (ledger, bytes) = (self.ledger.clone(), note.to_bytes());
             let commit = move || ledger.store().commit(put_published(&bytes));
-            if let Ok(Err(error)) = tokio::task::spawn_blocking(commit).await {
-                return Err(error.into());
+            match tokio::task::spawn_blocking(commit).await? {
+                Ok(()) => {}
+                Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
+                    // The next round tries again.
+                    tracing::warn!(%error, "the published head was not stored");
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         let now_s = self.clock.now_s();

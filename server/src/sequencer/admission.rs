@@ -54,9 +54,24 @@ pub enum Refusal {
     /// The store has no space, or failed before it wrote.
     #[error("the log cannot store updates at the moment; try again later")]
     StorageUnavailable,
+    /// The witnesses' quorum is missing for so long that the log must not run further ahead.
+    #[error("the log waits for its witnesses; try again later")]
+    Unpublished,
     /// The server is going down.
     #[error("the server is shutting down; try again later")]
     ShuttingDown,
+}
+
+/// Why an update has no epoch to show.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SubmitError {
+    /// The update was refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The sequencer failed while it had the update: it is in the log or not. Submit it again with
+    /// the same version: a version conflict then says that there is such a version already.
+    #[error("the server failed before the outcome was known; submit again with the same version")]
+    OutcomeUnknown,
 }
 
 impl Refusal {
@@ -70,6 +85,7 @@ impl Refusal {
             Self::VersionConflict { .. } => "version-conflict",
             Self::Overloaded => "overloaded",
             Self::StorageUnavailable => "storage-unavailable",
+            Self::Unpublished => "unpublished",
             Self::ShuttingDown => "shutting-down",
         }
     }
@@ -78,7 +94,7 @@ impl Refusal {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::StorageUnavailable | Self::ShuttingDown
+            Self::Overloaded | Self::StorageUnavailable | Self::Unpublished | Self::ShuttingDown
         )
     }
 }
@@ -114,22 +130,23 @@ pub struct Admission {
     vrf: Arc<VrfSecretKey>,
     queue: mpsc::Sender<Admitted>,
     room: Arc<Semaphore>,
+    /// Turns on the cores. Few, so that the sequencer, which shares the cores, never waits behind
+    /// a long line.
+    turns: Arc<Semaphore>,
 }
 
 impl Admission {
     /// Makes the way in, and the queue that the sequencer reads.
     pub fn new(ledger: Ledger, vrf: Arc<VrfSecretKey>) -> (Self, mpsc::Receiver<Admitted>) {
         let (queue, waiting) = mpsc::channel(QUEUE_UPDATES_MAX);
-        let room = Arc::new(Semaphore::new(ROOM_KIB as usize));
-        (
-            Self {
-                ledger,
-                vrf,
-                queue,
-                room,
-            },
-            waiting,
-        )
+        let admission = Self {
+            ledger,
+            vrf,
+            queue,
+            room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
+            turns: Arc::new(Semaphore::new(2 * rayon::current_num_threads())),
+        };
+        (admission, waiting)
     }
 
     /// How long a caller should wait after [`Refusal::Overloaded`].
@@ -145,26 +162,47 @@ impl Admission {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the caller is at fault, or the environment where it is retryable.
-    pub async fn submit(&self, label: &str, version: u32, value: &[u8]) -> Answer {
+    /// [`SubmitError`]: the caller is at fault, or the environment where it is retryable.
+    pub async fn submit(
+        &self,
+        label: &str,
+        version: u32,
+        value: &[u8],
+    ) -> Result<u64, SubmitError> {
+        match self.admit(label, version, value).await?.await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    /// Prepares one update and queues it.
+    async fn admit(
+        &self,
+        label: &str,
+        version: u32,
+        value: &[u8],
+    ) -> Result<oneshot::Receiver<Answer>, Refusal> {
         let label = Label::parse(label)?;
         let room = Arc::clone(&self.room)
             .try_acquire_many_owned(size_kib(value))
             .map_err(|_| Refusal::Overloaded)?;
         let value = UnverifiedValue::decode(value)?;
         let (answer, answered) = oneshot::channel();
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
         let this = self.clone();
         let (prepared, ready) = oneshot::channel();
         // Signatures and search keys: on all cores, away from the threads that serve calls.
         rayon::spawn(move || {
             let _gone = prepared.send(this.prepare(&label, version, value, answer, room));
+            drop(turn);
         });
         let admitted = ready.await.map_err(|_| Refusal::StorageUnavailable)??;
         self.queue.try_send(admitted).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Refusal::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Refusal::ShuttingDown,
         })?;
-        answered.await.unwrap_or(Err(Refusal::ShuttingDown))
+        Ok(answered)
     }
 
     fn prepare(

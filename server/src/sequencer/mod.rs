@@ -12,9 +12,10 @@
 //!
 //! A crash after 2 leaves the store ahead of the anchor by one epoch; recovery ([`recovery`]) goes
 //! through the same steps 3 to 5, with the same checkpoint, because a checkpoint follows from the
-//! store alone. An error before 2 fails the epoch's updates and nothing else. Whatever goes wrong
-//! at 2 with an unknown outcome, or later, is fatal: the process stops and recovery finds out. What
-//! this rules out: a signature on something that a crash can take back, and a second history.
+//! store alone. An epoch that the store cleanly refuses fails its updates and nothing else. What
+//! cannot be read, or goes wrong at 2 with an unknown outcome, or later, is fatal: the process stops
+//! and recovery finds out. What this rules out: a signature on something that a crash can take back,
+//! and a second history.
 
 pub mod admission;
 pub mod epoch;
@@ -43,6 +44,12 @@ use crate::storage::{CommitError, NotCommitted, OutcomeUnknown};
 /// Most epochs that are signed but not yet published. Beyond it the sequencer waits, the queue
 /// fills, and callers are told to come back: a lost quorum never costs memory.
 pub const UNPUBLISHED_EPOCHS_MAX: u64 = 4;
+
+/// How long updates wait for publication to come nearer before they are refused.
+const PUBLICATION_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long after the store refused an epoch another one without updates is tried.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// When epochs are closed.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +111,24 @@ pub struct Sequencer {
     pub metrics: Arc<Metrics>,
     /// Asks the sequencer to finish what waits and stop.
     pub shutdown: CancellationToken,
+    /// Asks it to sign nothing more: a witness proved that this log must not go on.
+    pub halt: CancellationToken,
+}
+
+/// What became of an epoch.
+enum Appended {
+    Epoch,
+    /// All its updates were refused, and no heartbeat was due.
+    Nothing,
+    /// The store refused it and is as it was.
+    NotStored,
+}
+
+/// Whether another epoch may be appended.
+enum Publication {
+    Near,
+    Late,
+    Ended,
 }
 
 impl Sequencer {
@@ -113,42 +138,73 @@ impl Sequencer {
     ///
     /// [`FatalError`]: the environment is at fault.
     pub async fn run(mut self) -> Result<(), FatalError> {
+        let outcome = self.sequence().await;
+        self.queue.close();
+        while let Ok(update) = self.queue.try_recv() {
+            update.answer(Err(Refusal::ShuttingDown));
+        }
+        outcome
+    }
+
+    async fn sequence(&mut self) -> Result<(), FatalError> {
         self.release()?;
-        let mut closed_at = Instant::now() - self.pace.epoch_interval;
+        let mut not_before = Instant::now();
+        let mut due_at = not_before + self.heartbeat_left();
         loop {
-            let first_epoch = self.tip.size == 1;
-            let updates = if first_epoch {
-                Vec::new()
-            } else {
-                self.gather(closed_at).await
-            };
-            let heartbeat_due = first_epoch || closed_at.elapsed() >= self.pace.heartbeat;
+            let updates = self.gather(not_before, due_at).await;
+            let heartbeat_due = Instant::now() >= due_at;
             if updates.is_empty() && !heartbeat_due {
                 return Ok(()); // Only shutdown ends a gathering with nothing to do.
             }
-            if !self.wait_for_publication().await {
-                refuse_all(updates, &Refusal::ShuttingDown);
-                return Ok(());
+            match self.publication().await {
+                Publication::Near => {}
+                Publication::Late => {
+                    refuse_all(updates, &Refusal::Unpublished);
+                    continue;
+                }
+                Publication::Ended => {
+                    refuse_all(updates, &Refusal::ShuttingDown);
+                    return Ok(());
+                }
             }
-            self.append(updates, heartbeat_due)?;
-            closed_at = Instant::now();
+            let appended = self.append(updates, heartbeat_due)?;
+            let now = Instant::now();
+            not_before = now + self.pace.epoch_interval;
+            due_at = match appended {
+                Appended::Epoch => now + self.pace.heartbeat,
+                Appended::Nothing => due_at,
+                Appended::NotStored => due_at.max(now + STORE_PAUSE),
+            };
         }
     }
 
+    /// Time until an epoch is due even without updates. The first one is due at once, and so is one
+    /// after a long rest: devices wait for a fresh head.
+    fn heartbeat_left(&self) -> Duration {
+        if self.tip.size == 1 {
+            return Duration::ZERO;
+        }
+        let age_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.tip.map.timestamp_ms);
+        self.pace
+            .heartbeat
+            .saturating_sub(Duration::from_millis(age_ms))
+    }
+
     /// Collects the updates of one epoch; none if only the heartbeat is due, or at shutdown.
-    async fn gather(&mut self, closed_at: Instant) -> Vec<Admitted> {
+    async fn gather(&mut self, not_before: Instant, due_at: Instant) -> Vec<Admitted> {
         let mut updates = Vec::new();
-        let heartbeat_at = closed_at + self.pace.heartbeat;
         tokio::select! {
             biased;
             first = self.queue.recv() => updates.extend(first),
             () = self.shutdown.cancelled() => {}
-            () = tokio::time::sleep_until(heartbeat_at) => {}
+            () = tokio::time::sleep_until(due_at) => {}
         }
         if updates.is_empty() {
             return updates;
         }
-        let close_at = closed_at + self.pace.epoch_interval;
         while updates.len() < self.pace.epoch_updates_max {
             if let Ok(next) = self.queue.try_recv() {
                 updates.push(next);
@@ -157,7 +213,7 @@ impl Sequencer {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break,
-                () = tokio::time::sleep_until(close_at) => break,
+                () = tokio::time::sleep_until(not_before) => break,
                 next = self.queue.recv() => match next {
                     Some(next) => updates.push(next),
                     None => break,
@@ -167,21 +223,28 @@ impl Sequencer {
         updates
     }
 
-    /// Waits until publication is near enough; false if shutdown came first.
-    async fn wait_for_publication(&self) -> bool {
+    /// Waits until publication is near enough for one more epoch.
+    async fn publication(&self) -> Publication {
         // While nothing is published yet, the head that recovery found counts as its start.
         let next = self.tip.size;
-        let near = |published: u64| published + UNPUBLISHED_EPOCHS_MAX > next;
         let mut progress = self.published.progress();
         tokio::select! {
             biased;
-            reached = progress.wait_for(|size| near(*size)) => reached.is_ok(),
-            () = self.shutdown.cancelled() => near(*self.published.progress().borrow()),
+            () = self.halt.cancelled() => Publication::Ended,
+            _ = progress.wait_for(|size| *size + UNPUBLISHED_EPOCHS_MAX > next) => {
+                Publication::Near
+            }
+            () = self.shutdown.cancelled() => Publication::Ended,
+            () = tokio::time::sleep(PUBLICATION_PATIENCE) => Publication::Late,
         }
     }
 
     /// Builds, commits, signs and releases one epoch.
-    fn append(&mut self, updates: Vec<Admitted>, heartbeat_due: bool) -> Result<(), FatalError> {
+    fn append(
+        &mut self,
+        updates: Vec<Admitted>,
+        heartbeat_due: bool,
+    ) -> Result<Appended, FatalError> {
         let started = std::time::Instant::now();
         let now_ms = self.clock.now_ms().max(self.tip.map.timestamp_ms);
         let mut draft = Draft::new(&self.ledger, &self.tip);
@@ -189,14 +252,11 @@ impl Sequencer {
         for update in updates {
             match draft.add(&update)? {
                 Ok(()) => waiting.push(update),
-                Err(refusal) => {
-                    self.metrics.refused(refusal.code());
-                    update.answer(Err(refusal));
-                }
+                Err(refusal) => update.answer(Err(refusal)),
             }
         }
         if waiting.is_empty() && !heartbeat_due {
-            return Ok(());
+            return Ok(Appended::Nothing);
         }
         let (batch, tip) = draft.close(now_ms)?;
         match self.ledger.store().commit(batch) {
@@ -205,7 +265,7 @@ impl Sequencer {
                 tracing::warn!(error = %error, "an epoch was not stored; its updates are refused");
                 self.metrics.commit_failures.inc();
                 refuse_all(waiting, &Refusal::StorageUnavailable);
-                return Ok(());
+                return Ok(Appended::NotStored);
             }
             Err(CommitError::NotCommitted(error)) => return Err(FatalError::Refused(error)),
             Err(CommitError::OutcomeUnknown(error)) => return Err(error.into()),
@@ -218,7 +278,7 @@ impl Sequencer {
         for update in waiting {
             update.answer(Ok(epoch));
         }
-        Ok(())
+        Ok(Appended::Epoch)
     }
 
     /// Signs the head of what is stored and lets it out: the last steps of every epoch, and of
