@@ -15,6 +15,9 @@ use crate::sequencer::Pace;
 /// Longest configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
 
+/// How long updates wait for witnesses before they are refused: as long as a round of the publisher.
+const PUBLICATION_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why the configuration cannot be used. The operator is at fault.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -158,6 +161,7 @@ impl Config {
             epoch_interval: Duration::from_millis(self.epoch_interval_ms),
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             epoch_updates_max: self.epoch_updates_max,
+            publication_patience: PUBLICATION_PATIENCE,
         }
     }
 }

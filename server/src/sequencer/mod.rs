@@ -45,9 +45,6 @@ use crate::storage::{CommitError, NotCommitted, OutcomeUnknown};
 /// fills, and callers are told to come back: a lost quorum never costs memory.
 pub const UNPUBLISHED_EPOCHS_MAX: u64 = 4;
 
-/// How long updates wait for publication to come nearer before they are refused.
-const PUBLICATION_PATIENCE: Duration = Duration::from_secs(5);
-
 /// How long after the store refused an epoch another one without updates is tried.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -61,6 +58,8 @@ pub struct Pace {
     pub heartbeat: Duration,
     /// Most updates of an epoch.
     pub epoch_updates_max: usize,
+    /// How long updates wait for publication to come nearer before they are refused.
+    pub publication_patience: Duration,
 }
 
 /// Why the sequencer stopped. Start the server again: recovery finds out where the log stands.
@@ -235,7 +234,7 @@ impl Sequencer {
                 Publication::Near
             }
             () = self.shutdown.cancelled() => Publication::Ended,
-            () = tokio::time::sleep(PUBLICATION_PATIENCE) => Publication::Late,
+            () = tokio::time::sleep(self.pace.publication_patience) => Publication::Late,
         }
     }
 

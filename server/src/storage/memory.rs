@@ -93,6 +93,11 @@ impl MemoryStorage {
         self.lock().commits
     }
 
+    /// How many reads were made, as [`MemoryStorage::fail_read`] counts them.
+    pub fn reads(&self) -> u64 {
+        self.lock().reads
+    }
+
     /// The store as it is opened again after a crash: what is durable, and no faults.
     pub fn crash(&self) -> Self {
         let tables = Arc::clone(&self.lock().tables);

@@ -1,0 +1,306 @@
+//! A log without ports: a store with faults on order, a clock by hand, an anchor in a temporary
+//! directory, and a publisher that publishes when it is told to.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use candor_core::Hash;
+use candor_core::account::{Binding, Label, VerifiedValue};
+use candor_core::answer::Query;
+use candor_core::crypto::{Ed25519SecretKey, VrfSecretKey};
+use candor_core::epoch::{EpochRecord, LogConfig, MapState};
+use candor_core::map::AuditDelta;
+use candor_core::note::{KeyName, SoftwareSigner};
+use candor_server::anchor::Anchor;
+use candor_server::clock::Clock;
+use candor_server::head::{Published, PublishedHead, SignedHead};
+use candor_server::ledger::Ledger;
+use candor_server::lookup::prove_account;
+use candor_server::metrics::Metrics;
+use candor_server::sequencer::admission::{Admission, Admitted, SubmitError};
+use candor_server::sequencer::epoch::Tip;
+use candor_server::sequencer::recovery::{self, RecoveryError};
+use candor_server::sequencer::{FatalError, Pace, Sequencer};
+use candor_server::signer::LogSigner;
+use candor_server::storage::MemoryStorage;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const ORIGIN: &str = "log.example";
+
+/// No test waits as long as this, unless it fails.
+pub const LONG: Duration = Duration::from_secs(30);
+
+/// When the log was made, in milliseconds since the Unix epoch.
+pub const START_MS: u64 = 1_700_000_000_000;
+
+/// Closes an epoch for every update, at once, and none without.
+pub const EAGER: Pace = Pace {
+    epoch_interval: Duration::ZERO,
+    heartbeat: Duration::from_secs(3600),
+    epoch_updates_max: 100,
+    publication_patience: LONG,
+};
+
+pub fn signer(origin: &str, seed: u8) -> LogSigner {
+    let key = Ed25519SecretKey::from_seed(&[seed; 32]);
+    let key = SoftwareSigner::ed25519(KeyName::new(origin).unwrap(), key);
+    LogSigner::new(origin, vec![Box::new(key)])
+}
+
+/// What is left of a log when no process runs.
+pub struct World {
+    pub store: Arc<MemoryStorage>,
+    pub signer: Arc<LogSigner>,
+    pub vrf: Arc<VrfSecretKey>,
+    pub anchor_path: PathBuf,
+    pub now_ms: Arc<AtomicU64>,
+    /// Heads that were signed: one size has one root, for ever.
+    pub heads: Arc<Mutex<Vec<(u64, Hash)>>>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// An empty store.
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            store: Arc::new(MemoryStorage::new()),
+            signer: Arc::new(signer(ORIGIN, 1)),
+            vrf: Arc::new(VrfSecretKey::from_seed(&[2; 32])),
+            anchor_path: dir.path().join("anchor"),
+            now_ms: Arc::new(AtomicU64::new(START_MS)),
+            heads: Arc::default(),
+            _dir: dir,
+        }
+    }
+
+    /// A log with record 0.
+    pub fn new() -> Self {
+        let world = Self::empty();
+        world.create().unwrap();
+        world
+    }
+
+    pub fn create(&self) -> Result<(), RecoveryError> {
+        let config = LogConfig {
+            origin: ORIGIN.to_owned(),
+            vrf_public_key: *self.vrf.public_key().as_bytes(),
+            created_ms: START_MS,
+        };
+        recovery::create(&self.ledger(), &self.signer, &config)
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(Arc::clone(&self.store) as _)
+    }
+
+    pub fn clock(&self) -> Clock {
+        let now_ms = Arc::clone(&self.now_ms);
+        Clock::new(move || now_ms.load(Ordering::Relaxed))
+    }
+
+    /// Only what is durable stays; faults are gone.
+    pub fn crash(&mut self) {
+        self.store = Arc::new(self.store.crash());
+    }
+
+    pub fn anchor(&self) -> Anchor {
+        Anchor::open(&self.anchor_path, self.signer.verifier()).unwrap()
+    }
+
+    pub fn recover(&self) -> Result<(Tip, Anchor), RecoveryError> {
+        let anchor = self.anchor();
+        let public = self.vrf.public_key();
+        let tip = recovery::recover(&self.ledger(), &self.signer, public, &anchor, &self.clock())?;
+        Ok((tip, anchor))
+    }
+
+    pub fn start(&self, pace: Pace) -> Process {
+        self.try_start(pace).unwrap()
+    }
+
+    pub fn try_start(&self, pace: Pace) -> Result<Process, RecoveryError> {
+        let (admission, queue) = Admission::new(self.ledger(), Arc::clone(&self.vrf));
+        self.start_with(pace, admission, queue)
+    }
+
+    /// Recovers, and runs the sequencer and a publisher.
+    pub fn start_with(
+        &self,
+        pace: Pace,
+        admission: Admission,
+        queue: mpsc::Receiver<Admitted>,
+    ) -> Result<Process, RecoveryError> {
+        let (tip, anchor) = self.recover()?;
+        let published = Arc::new(PublishedHead::starting_at(tip.size));
+        let (signed_sender, signed) = watch::channel(None);
+        let (shutdown, halt) = (CancellationToken::new(), CancellationToken::new());
+        let sequencer = Sequencer {
+            ledger: self.ledger(),
+            tip,
+            signer: Arc::clone(&self.signer),
+            anchor,
+            queue,
+            signed: signed_sender,
+            published: Arc::clone(&published),
+            pace,
+            clock: self.clock(),
+            metrics: Arc::new(Metrics::new()),
+            shutdown: shutdown.clone(),
+            halt: halt.clone(),
+        };
+        let (publishing, gate) = watch::channel(true);
+        let heads = Arc::clone(&self.heads);
+        tokio::spawn(publish(signed.clone(), Arc::clone(&published), gate, heads));
+        let runtime = tokio::runtime::Handle::current();
+        let sequencing = tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()));
+        Ok(Process {
+            admission,
+            signed,
+            published,
+            publishing,
+            shutdown,
+            halt,
+            sequencing,
+        })
+    }
+
+    /// Recomputes everything from the rows: the chain of records and deltas, and the map.
+    pub fn audit(&self) -> MapState {
+        let (tip, _) = self.recover().unwrap();
+        let ledger = self.ledger();
+        let config = LogConfig::decode(&ledger.record(0).unwrap()).unwrap();
+        let mut state = config.start();
+        for epoch in 1..tip.size {
+            let record = EpochRecord::decode(&ledger.record(epoch).unwrap()).unwrap();
+            let delta = AuditDelta::from_bytes(ledger.delta(epoch).unwrap()).unwrap();
+            assert_eq!(delta.digest(), record.audit_digest);
+            let verified = delta.verify(&state.root, &record.prefix_tree).unwrap();
+            record
+                .check_inserts(&state, verified.inserts().len())
+                .unwrap();
+            state = record.state();
+        }
+        assert_eq!(state, tip.map);
+        for (size, root) in self.heads.lock().unwrap().iter() {
+            assert_eq!(
+                ledger.root(*size).unwrap(),
+                *root,
+                "a head of size {size} was signed"
+            );
+        }
+        state
+    }
+
+    /// The greatest version of a label, as a device would verify it at the newest epoch.
+    pub fn look_up(&self, label: &str) -> (Option<u32>, Vec<u8>) {
+        let (tip, _) = self.recover().unwrap();
+        let ledger = self.ledger();
+        let root = tip.frontier.root();
+        let note = self.signer.sign(tip.size, root, 1).unwrap();
+        let head = SignedHead::new(&ledger, tip.size, root, tip.skeleton.clone(), note).unwrap();
+        let label = Label::parse(label).unwrap();
+        let query = Query::GREATEST;
+        let proof = prove_account(&ledger, &self.vrf, &head, &label, &query).unwrap();
+        let (vrf, root) = (self.vrf.public_key(), tip.map.root);
+        let account = proof.verify(label.as_bytes(), &query, vrf, &root).unwrap();
+        let value = account
+            .newest()
+            .map_or_else(Vec::new, |newest| newest.value().to_vec());
+        (account.greatest(), value)
+    }
+}
+
+/// A running sequencer.
+pub struct Process {
+    pub admission: Admission,
+    pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
+    pub published: Arc<PublishedHead>,
+    /// Whether heads are published.
+    pub publishing: watch::Sender<bool>,
+    pub shutdown: CancellationToken,
+    pub halt: CancellationToken,
+    pub sequencing: JoinHandle<Result<(), FatalError>>,
+}
+
+impl Process {
+    pub async fn submit(
+        &self,
+        label: &str,
+        version: u32,
+        value: &[u8],
+    ) -> Result<u64, SubmitError> {
+        let submitted = self.admission.submit(label, version, value);
+        tokio::time::timeout(LONG, submitted)
+            .await
+            .expect("an answer comes in time")
+    }
+
+    /// Waits until a head of this size is signed.
+    pub async fn signed_size(&mut self, size: u64) {
+        let is_signed =
+            |head: &Option<Arc<SignedHead>>| head.as_ref().is_some_and(|h| h.size >= size);
+        let signed = self.signed.wait_for(is_signed);
+        drop(tokio::time::timeout(LONG, signed).await.unwrap().unwrap());
+    }
+
+    /// Waits until the first epoch is signed, or the sequencer stopped.
+    pub async fn begun(&mut self) {
+        let first = self.signed.wait_for(Option::is_some);
+        let _ended = tokio::time::timeout(LONG, first).await.unwrap();
+    }
+
+    pub fn size(&self) -> u64 {
+        self.signed.borrow().as_ref().map_or(0, |head| head.size)
+    }
+
+    /// Waits for the end.
+    pub async fn ended(self) -> Result<(), FatalError> {
+        tokio::time::timeout(LONG, self.sequencing)
+            .await
+            .expect("it ends in time")
+            .unwrap()
+    }
+
+    pub async fn stop(self) -> Result<(), FatalError> {
+        self.shutdown.cancel();
+        self.ended().await
+    }
+}
+
+async fn publish(
+    mut signed: watch::Receiver<Option<Arc<SignedHead>>>,
+    published: Arc<PublishedHead>,
+    mut gate: watch::Receiver<bool>,
+    heads: Arc<Mutex<Vec<(u64, Hash)>>>,
+) {
+    loop {
+        let head = signed.borrow_and_update().clone();
+        if let Some(head) = head {
+            heads.lock().unwrap().push((head.size, head.root));
+            if gate.wait_for(|open| *open).await.is_err() {
+                return;
+            }
+            let note = head.note.clone();
+            published.set(Published::new(head, note, &[], START_MS / 1000));
+        }
+        if signed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The value that makes a label another name of `primary`.
+pub fn binding(label: &str, primary: &str) -> Vec<u8> {
+    let [label, primary] = [label, primary].map(|label| Label::parse(label).unwrap());
+    VerifiedValue::Binding(Binding::new(label, primary).unwrap()).encode()
+}
+
+/// Values that may follow one another at a label.
+pub fn value(label: &str, version: u32) -> Vec<u8> {
+    binding(label, &format!("acct:owner{version}"))
+}

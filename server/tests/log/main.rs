@@ -1,0 +1,8 @@
+//! The log as a whole: epochs, crashes, witnesses, and the ports, against the promises that the
+//! server makes. What devices would check is checked with their own code, `candor_core::answer`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod faults;
+mod harness;
+mod sequencer;
