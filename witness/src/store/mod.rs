@@ -211,7 +211,8 @@ impl Store {
         Self::open_with(paths, metrics, stopped, writer::no_hook())
     }
 
-    fn open_with(
+    /// [`Self::open`] with a hook between commit and answer, where tests have it crash.
+    pub(crate) fn open_with(
         paths: &Paths,
         metrics: &Metrics,
         stopped: CancellationToken,
