@@ -84,7 +84,7 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-const TEMPLATE: &str = r#"# Configuration of candor-witness. Paths are relative to this file's directory.
+const TEMPLATE: &str = r#"# Configuration of candor-witness. Paths are relative to this file.
 
 # The name of the log witness; that of the map witness has /map behind it. Both are in the keys'
 # vkeys, so a new name is a new witness.

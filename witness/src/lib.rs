@@ -3,8 +3,8 @@
 //! One request takes one path, whether it came by HTTP ([`http`]) or gRPC ([`grpc`]): [`witness`]
 //! has it admitted and decided ([`decision`]), signs ([`cosigner`]), records it durably ([`store`])
 //! and only then lets the signatures go. For logs of Candor a follower ([`map`]) also checks every
-//! epoch's audit delta; the map's keys sign only sizes that it has checked. What contradicts is kept
-//! ([`evidence`]).
+//! epoch's audit delta; the map's keys sign only sizes that it has checked. What contradicts is
+//! kept ([`evidence`]).
 //!
 //! # What is in scope
 //!

@@ -103,36 +103,117 @@ pub struct Epochs {
 impl Epochs {
     /// Waits for the next epoch.
     pub async fn next(&mut self) -> Result<Epoch, FeedError> {
-        let epoch = self.next;
-        let wrong = |fault| FeedError::Protocol { epoch, fault };
-        let mut record = Vec::new();
-        let mut delta = Vec::new();
+        let mut assembly = Assembly::new(self.next);
         loop {
-            let is_first = record.is_empty();
             let chunk = self.chunks.message().await?.ok_or(FeedError::Ended)?;
-            if chunk.epoch != epoch {
-                return Err(wrong("another epoch"));
-            }
-            match (is_first, chunk.record.is_empty()) {
-                (true, false) if chunk.record.len() == EpochRecord::BYTES => {
-                    record = chunk.record.into();
-                }
-                (false, true) => {}
-                _ => return Err(wrong("no record first, or one later")),
-            }
-            if chunk.delta_part.is_empty() && !chunk.last {
-                return Err(wrong("an empty part"));
-            }
-            if delta.len() + chunk.delta_part.len() > DELTA_BYTES_MAX {
-                return Err(wrong("a delta beyond the limit"));
-            }
-            delta.extend_from_slice(&chunk.delta_part);
-            if chunk.last {
+            if let Some(epoch) = assembly.add(chunk)? {
                 self.next += 1;
-                let delta = AuditDelta::from_bytes(delta);
-                let delta = delta.map_err(|_| wrong("a delta beyond the limit"))?;
-                return Ok(Epoch { record, delta });
+                return Ok(epoch);
             }
+        }
+    }
+}
+
+/// An epoch of which not all chunks have come.
+struct Assembly {
+    epoch: u64,
+    record: Vec<u8>,
+    delta: Vec<u8>,
+}
+
+impl Assembly {
+    const fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            record: Vec::new(),
+            delta: Vec::new(),
+        }
+    }
+
+    /// Takes the next chunk; the epoch, if it was the last.
+    fn add(&mut self, chunk: EpochChunk) -> Result<Option<Epoch>, FeedError> {
+        let epoch = self.epoch;
+        let wrong = |fault| FeedError::Protocol { epoch, fault };
+        if chunk.epoch != epoch {
+            return Err(wrong("another epoch"));
+        }
+        match (self.record.is_empty(), chunk.record.len()) {
+            (true, EpochRecord::BYTES) => self.record = chunk.record.into(),
+            (false, 0) => {}
+            _ => return Err(wrong("no record first, or one later")),
+        }
+        // Otherwise a log could send chunks for ever.
+        if chunk.delta_part.is_empty() && !chunk.last {
+            return Err(wrong("an empty part"));
+        }
+        if self.delta.len() + chunk.delta_part.len() > DELTA_BYTES_MAX {
+            return Err(wrong("a delta beyond the limit"));
+        }
+        self.delta.extend_from_slice(&chunk.delta_part);
+        if !chunk.last {
+            return Ok(None);
+        }
+        let delta = AuditDelta::from_bytes(std::mem::take(&mut self.delta))
+            .map_err(|_| wrong("a delta beyond the limit"))?;
+        Ok(Some(Epoch {
+            record: std::mem::take(&mut self.record),
+            delta,
+        }))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn chunk(record: usize, part: usize, last: bool) -> EpochChunk {
+        EpochChunk {
+            epoch: 7,
+            record: vec![1; record].into(),
+            delta_part: vec![2; part].into(),
+            last,
+        }
+    }
+
+    /// Whether the chunks make an epoch; `None` if more are needed.
+    fn assemble(chunks: Vec<EpochChunk>) -> Result<Option<Epoch>, FeedError> {
+        let mut assembly = Assembly::new(7);
+        for chunk in chunks {
+            if let Some(epoch) = assembly.add(chunk)? {
+                return Ok(Some(epoch));
+            }
+        }
+        Ok(None)
+    }
+
+    const RECORD: usize = EpochRecord::BYTES;
+
+    #[test]
+    fn chunks_make_an_epoch() {
+        let epoch = assemble(vec![chunk(RECORD, 3, false), chunk(0, 4, true)]);
+        let epoch = epoch.unwrap().unwrap();
+        assert_eq!(epoch.record, [1; RECORD]);
+        assert_eq!(epoch.delta.as_bytes(), [2; 7]);
+        assert!(assemble(vec![chunk(RECORD, 4, true)]).unwrap().is_some());
+        assert!(assemble(vec![chunk(RECORD, 4, false)]).unwrap().is_none());
+    }
+
+    #[test]
+    fn other_sequences_break_the_connection() {
+        let other_epoch = EpochChunk {
+            epoch: 8,
+            ..chunk(RECORD, 4, true)
+        };
+        for chunks in [
+            vec![other_epoch],
+            vec![chunk(0, 4, true)],
+            vec![chunk(RECORD - 1, 4, true)],
+            vec![chunk(RECORD, 4, false), chunk(RECORD, 4, true)],
+            vec![chunk(RECORD, 0, false)],
+            vec![chunk(RECORD, DELTA_BYTES_MAX, false), chunk(0, 1, true)],
+        ] {
+            assert!(matches!(assemble(chunks), Err(FeedError::Protocol { .. })));
         }
     }
 }

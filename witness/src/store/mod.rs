@@ -1,8 +1,8 @@
 //! What must survive: the newest cosigned checkpoint of each log, alarms, and how far the maps were
 //! checked.
 //!
-//! Every change goes through one thread ([`writer`]), which commits what waits in one transaction,
-//! then writes the [`anchor`], then lets the askers go on. So when [`Store::apply`] returns, the
+//! Every change goes through one thread, which commits what waits in one transaction, then writes
+//! the anchor, a small file apart from the database, then lets the askers go on. So when [`Store::apply`] returns, the
 //! change is on disk, twice. After any failure of the disk the thread ends and nothing more is
 //! changed: the outcome is unknown, and only a new start finds it out. Readers look at a copy in
 //! memory that holds committed changes only.
