@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use candor_host::fetch::{self, Timeouts};
+
 use crate::Result;
 
 /// How long anything may take to start, answer or stop before it counts as failed.
@@ -139,6 +141,19 @@ impl Drop for Process {
     }
 }
 
+/// A client for the programs' HTTP ports.
+///
+/// # Errors
+///
+/// When the system cannot do HTTP.
+pub fn http() -> Result<reqwest::Client> {
+    let timeouts = Timeouts {
+        connect: PATIENCE,
+        total: PATIENCE,
+    };
+    Ok(fetch::client(timeouts)?)
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors
@@ -169,8 +184,11 @@ pub fn run(name: &str, arguments: &[&str]) -> Result<String> {
 /// When neither the one nor the other happens in time, or the process ended.
 pub async fn wait_ready(url: &str, process: &mut Process) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
+    let client = http()?;
     loop {
-        if reqwest::get(url)
+        if client
+            .get(url)
+            .send()
             .await
             .is_ok_and(|answer| answer.status().is_success())
         {

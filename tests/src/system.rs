@@ -227,9 +227,10 @@ impl System {
 
     /// The names of the policy's map witnesses.
     pub fn map_witnesses(&self) -> Vec<String> {
-        (1..=self.witnesses.len())
-            .map(|number| format!("w{number}-map"))
-            .collect()
+        let keys = |number| {
+            ["ed25519", "ml-dsa-44"].map(|kind| format!("{}/map/{kind}", witness_name(number)))
+        };
+        (1..=self.witnesses.len()).flat_map(keys).collect()
     }
 
     /// The log's keys alone.

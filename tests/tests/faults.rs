@@ -10,6 +10,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedValue};
 use candor_sdk::{Client, Error, MemoryStore, Published, Store};
+use candor_tests::process::http;
 use candor_tests::system::{System, edit};
 
 /// A first value for a label, with a device of this number.
@@ -83,9 +84,10 @@ async fn killing_the_server_and_witnesses_under_load_loses_nothing() {
                 (name, tokio::spawn(publish_until_failure(device, name)))
             })
             .collect();
-        // In the middle of whatever it is doing, once it has published something of this round.
-        let first = label(&format!("{name}x"), 0);
-        while watcher.lookup(&first).await.unwrap().newest().is_none() {}
+        // In the middle of whatever it is doing, once it has acknowledged something of this round:
+        // a writer sends its second update after the first was.
+        let second = label(&format!("{name}x"), 1);
+        while watcher.lookup(&second).await.unwrap().newest().is_none() {}
         if round == 1 {
             system.witnesses[0].process().unwrap().kill().unwrap();
         }
@@ -180,7 +182,10 @@ async fn a_lying_witness_neither_stops_the_log_nor_counts() {
     let device = system.device().unwrap();
     let label = label("liar", 0);
     device.publish(0, &value(&label, 0)).await.unwrap();
-    let page = reqwest::get(format!("http://{}/", system.server.http))
+    let page = http()
+        .unwrap()
+        .get(format!("http://{}/", system.server.http))
+        .send()
         .await
         .unwrap();
     let page = page.text().await.unwrap();
@@ -256,7 +261,13 @@ fn refused(system: &mut System) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_instance_on_the_same_log_does_not_start() {
     let (_folder, mut system) = started(0).await;
-    let config = system.server.folder().join("server.toml");
+    let config = system.server.folder().join("second.toml");
+    std::fs::copy(system.server.folder().join("server.toml"), &config).unwrap();
+    let (grpc, http) = (
+        system.server.grpc.to_string(),
+        system.server.http.to_string(),
+    );
+    edit(&config, &[(&grpc, "127.0.0.1:0"), (&http, "127.0.0.1:0")]).unwrap();
     let arguments = ["run", "--config", &config.to_string_lossy()];
     let log = system.folder().join("second.log");
     let mut second =

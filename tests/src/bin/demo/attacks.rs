@@ -15,7 +15,7 @@ use candor_proto::v1::LookupResponse;
 use candor_proto::{head_from_wire, head_to_wire};
 use candor_sdk::{Client, Error, Evidence, Fault, FileStore, MemoryStore};
 use candor_tests::Result;
-use candor_tests::process::Process;
+use candor_tests::process::{Process, http};
 use candor_tests::relay::{self, Lie};
 use candor_tests::system::{ORIGIN, System};
 
@@ -75,11 +75,7 @@ pub async fn split_the_view(stage: &mut Stage, system: &System, label: &Label) -
             note: forged.clone(),
         };
         let url = format!("http://{}/add-checkpoint", witness.http);
-        let answer = reqwest::Client::new()
-            .post(url)
-            .body(body.to_bytes())
-            .send()
-            .await?;
+        let answer = http()?.post(url).body(body.to_bytes()).send().await?;
         if answer.status().is_success() {
             return Err("a witness cosigned a second history".into());
         }
