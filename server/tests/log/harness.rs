@@ -128,8 +128,22 @@ impl World {
         self.start_with(pace, admission, queue)
     }
 
-    /// Recovers, and runs the sequencer and a publisher.
+    /// Recovers, and runs the sequencer and a publisher that needs no witnesses.
     pub fn start_with(
+        &self,
+        pace: Pace,
+        admission: Admission,
+        queue: mpsc::Receiver<Admitted>,
+    ) -> Result<Process, RecoveryError> {
+        let process = self.start_unpublished(pace, admission, queue)?;
+        let (signed, published) = (process.signed.clone(), Arc::clone(&process.published));
+        let (gate, heads) = (process.publishing.subscribe(), Arc::clone(&self.heads));
+        tokio::spawn(publish(signed, published, gate, heads));
+        Ok(process)
+    }
+
+    /// Recovers, and runs the sequencer alone.
+    pub fn start_unpublished(
         &self,
         pace: Pace,
         admission: Admission,
@@ -153,16 +167,13 @@ impl World {
             shutdown: shutdown.clone(),
             halt: halt.clone(),
         };
-        let (publishing, gate) = watch::channel(true);
-        let heads = Arc::clone(&self.heads);
-        tokio::spawn(publish(signed.clone(), Arc::clone(&published), gate, heads));
         let runtime = tokio::runtime::Handle::current();
         let sequencing = tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()));
         Ok(Process {
             admission,
             signed,
             published,
-            publishing,
+            publishing: watch::Sender::new(true),
             shutdown,
             halt,
             sequencing,
