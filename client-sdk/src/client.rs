@@ -17,7 +17,7 @@ use candor_core::answer::{
 use candor_core::crypto::VrfPublicKey;
 use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifiedCheckpoint};
 use candor_proto::v1;
-use candor_proto::{hashes_from_wire, head_from_wire};
+use candor_proto::{WireError, hashes_from_wire, head_from_wire};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{ClientConfig, Clock};
@@ -103,6 +103,21 @@ impl<S: Store> Client<S> {
         let head = session.accept_head(response.head, consistency).await?;
         session.commit().await?;
         Ok(head)
+    }
+
+    /// As [`Self::head`], with the whole checkpoint: every cosignature that the server has, where
+    /// other answers may leave out what the quorum does not need or the device holds already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; see [`Error::fault`].
+    pub async fn checkpoint(&self) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
+        let mut session = self.session().await?;
+        let response = self.rpc().head(0).await?;
+        let head = response.head.ok_or(WireError::Missing { field: "head" })?;
+        let accepted = session.accept_whole_head(&head_from_wire(head)?).await?;
+        session.commit().await?;
+        Ok(accepted)
     }
 
     /// The head that was verified last, without asking the server.

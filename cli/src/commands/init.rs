@@ -1,0 +1,91 @@
+//! `candor init`: makes a profile.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Report, WARN, paint};
+use crate::profile::{Config, Profile};
+use crate::view::{write_field, write_title};
+
+/// Makes a profile: which server to ask and whom to trust. Overwrites nothing.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  candor init ~/.candor --server https://keys.example --policy policy.txt --map-witness w1-map
+
+The policy file (c2sp.org/tlog-policy) comes from the operator of the log and is copied: what you
+trust changes only by your hand.")]
+pub struct Arguments {
+    /// Directory of the profile; made if it does not exist.
+    directory: PathBuf,
+    /// Where the server is: https://HOST[:PORT]. With http:// anyone on the way sees what you ask.
+    #[arg(long, value_name = "URL")]
+    server: String,
+    /// The log's keys, the witnesses, and how many of them must agree.
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// Names of the policy's witnesses that check every change of the map.
+    #[arg(long = "map-witness", value_name = "NAME", num_args = 1..)]
+    map_witnesses: Vec<String>,
+    /// File of the token that the server wants with updates.
+    #[arg(long, value_name = "FILE")]
+    registrar_token: Option<PathBuf>,
+    /// Accept a policy whose quorum can be met without a map witness.
+    #[arg(long)]
+    danger_without_map_witnesses: bool,
+}
+
+/// What was made.
+#[derive(Serialize)]
+pub struct InitReport {
+    profile: String,
+    server: String,
+    origin: String,
+    witnesses: usize,
+    map_witnesses: usize,
+    danger_without_map_witnesses: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<InitReport, Failure> {
+    let danger = arguments.danger_without_map_witnesses;
+    let map_witnesses = arguments.map_witnesses.len();
+    let config = Config {
+        server: arguments.server,
+        policy: arguments.policy,
+        map_witnesses: arguments.map_witnesses,
+        registrar_token: arguments.registrar_token,
+        danger_without_map_witnesses: danger,
+    };
+    let profile = Profile::create(&arguments.directory, config)?;
+    Ok(InitReport {
+        profile: profile.directory().display().to_string(),
+        server: profile.server().to_owned(),
+        origin: profile.trust().origin().to_owned(),
+        witnesses: profile.trust().policy().witnesses().len(),
+        map_witnesses,
+        danger_without_map_witnesses: danger,
+    })
+}
+
+impl Report for InitReport {
+    fn text(&self, out: &mut String) -> fmt::Result {
+        write_title(out, format_args!("made the profile {}", self.profile))?;
+        write_field(out, "log", &self.origin)?;
+        write_field(out, "server", &self.server)?;
+        let (all, map) = (self.witnesses, self.map_witnesses);
+        write_field(
+            out,
+            "witnesses",
+            format_args!("{all}, of which {map} check the map"),
+        )?;
+        if self.danger_without_map_witnesses {
+            let danger = "no quorum needs a witness that checks the map: do not rely on this";
+            write_field(out, "danger", paint(WARN, danger))?;
+        }
+        let next = format!("export CANDOR_PROFILE={}; candor head", self.profile);
+        write_field(out, "next", next)
+    }
+}

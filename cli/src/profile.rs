@@ -1,0 +1,260 @@
+//! A profile: a directory that says which server to ask and what to trust, and holds what was seen
+//! and the account keys that were made here.
+//!
+//! The policy is copied when the profile is made, so that what it trusts changes only by its
+//! owner's hand.
+
+use std::path::{Path, PathBuf};
+
+use candor_core::account::AccountKey;
+use candor_core::answer::Trust;
+use candor_core::crypto::Ed25519SecretKey;
+use candor_core::limits::POLICY_BYTES_MAX;
+use candor_core::note::{Policy, PolicyName};
+use candor_host::durable;
+use candor_host::key_file::{self, KeyKind, SecretSeed};
+use candor_sdk::{Client, ClientConfig, FileStore};
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::view::hex;
+
+const CONFIG_FILE: &str = "client.toml";
+const POLICY_FILE: &str = "policy.txt";
+const STORE_FILE: &str = "device.store";
+const KEYS_DIRECTORY: &str = "account-keys";
+
+/// Longest configuration file in bytes.
+const CONFIG_BYTES_MAX: usize = 64 << 10;
+
+/// Longest token file in bytes.
+const TOKEN_BYTES_MAX: usize = 1024;
+
+/// What `client.toml` holds. Paths are relative to the profile.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: String,
+    pub policy: PathBuf,
+    pub map_witnesses: Vec<String>,
+    pub registrar_token: Option<PathBuf>,
+    #[serde(default)]
+    pub danger_without_map_witnesses: bool,
+}
+
+/// An opened profile.
+pub struct Profile {
+    directory: PathBuf,
+    config: Config,
+    trust: Trust,
+}
+
+impl Profile {
+    /// Makes a profile in `directory` from a configuration whose paths are the person's own.
+    pub fn create(directory: &Path, mut config: Config) -> Result<Self, Failure> {
+        let config_path = directory.join(CONFIG_FILE);
+        if config_path.exists() {
+            return Err(Failure::profile(
+                format_args!("{} exists already", config_path.display()),
+                "a profile is made once: use it with --profile, or choose another directory",
+            ));
+        }
+        let policy = durable::read_bounded(&config.policy, POLICY_BYTES_MAX)?;
+        if let Some(token) = &mut config.registrar_token {
+            durable::read_bounded(token, TOKEN_BYTES_MAX)?;
+            *token = std::path::absolute(&*token).map_err(Failure::system)?;
+        }
+        config.policy = PathBuf::from(POLICY_FILE);
+        let trust = trust(&config, &policy)?;
+        let profile = Self {
+            directory: directory.to_owned(),
+            config,
+            trust,
+        };
+        // Refuses an endpoint that cannot be one before anything is written.
+        Client::new(profile.client_config()?, candor_sdk::MemoryStore::default())?;
+        if !directory.exists() {
+            durable::create_directory(directory)?;
+        }
+        durable::create_directory(&directory.join(KEYS_DIRECTORY))?;
+        durable::create_new(&directory.join(POLICY_FILE), &policy)?;
+        FileStore::create(&directory.join(STORE_FILE))?;
+        // Last, so that a configuration stands for a whole profile.
+        durable::create_new(&config_path, template(&profile.config).as_bytes())?;
+        Ok(profile)
+    }
+
+    /// Opens the profile that the person named.
+    pub fn open(directory: Option<PathBuf>) -> Result<Self, Failure> {
+        let directory = directory.ok_or_else(|| {
+            Failure::usage(
+                "no profile is named",
+                "use --profile DIR or set CANDOR_PROFILE; `candor init DIR` makes a profile",
+            )
+        })?;
+        let path = directory.join(CONFIG_FILE);
+        let bytes = durable::read_bounded(&path, CONFIG_BYTES_MAX)?;
+        let config: Config = toml::from_slice(&bytes).map_err(|error| {
+            let message = error.to_string().trim_end().replace('\n', "; ");
+            Failure::profile(
+                format_args!("{}: {message}", path.display()),
+                "correct the file, or make another profile with `candor init`",
+            )
+        })?;
+        let policy = durable::read_bounded(&directory.join(&config.policy), POLICY_BYTES_MAX)?;
+        let trust = trust(&config, &policy)?;
+        Ok(Self {
+            directory,
+            config,
+            trust,
+        })
+    }
+
+    /// The device's library, with this profile's memory.
+    pub fn client(&self) -> Result<Client<FileStore>, Failure> {
+        let store = FileStore::open(&self.directory.join(STORE_FILE))?;
+        Ok(Client::new(self.client_config()?, store)?)
+    }
+
+    fn client_config(&self) -> Result<ClientConfig, Failure> {
+        let config = ClientConfig::new(&self.config.server, self.trust.clone());
+        match self.token()? {
+            Some(token) => Ok(config.with_bearer_token(&token)?),
+            None => Ok(config),
+        }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where the server is.
+    pub fn server(&self) -> &str {
+        &self.config.server
+    }
+
+    /// What is trusted.
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Whether a witness of the policy is said to check the map.
+    pub fn checks_map(&self, witness: &PolicyName) -> bool {
+        let names = &self.config.map_witnesses;
+        names
+            .iter()
+            .any(|name| name.as_bytes() == witness.as_bytes())
+    }
+
+    /// The registrar's token, if the profile has one.
+    pub fn token(&self) -> Result<Option<String>, Failure> {
+        let Some(path) = &self.config.registrar_token else {
+            return Ok(None);
+        };
+        let bytes = durable::read_bounded(&self.directory.join(path), TOKEN_BYTES_MAX)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+    }
+
+    /// Makes an account key and keeps it, readable by its owner only.
+    pub fn create_account_key(&self) -> Result<Ed25519SecretKey, Failure> {
+        let seed = SecretSeed::generate()
+            .map_err(|error| Failure::system(std::io::Error::other(error.to_string())))?;
+        let key = Ed25519SecretKey::from_seed(seed.expose());
+        let path = self.key_path(&AccountKey(*key.public_key().as_bytes()));
+        key_file::create(&path, KeyKind::Ed25519, &seed)?;
+        Ok(key)
+    }
+
+    /// The secret part of an account key.
+    pub fn account_key(&self, public: &AccountKey) -> Result<Ed25519SecretKey, Failure> {
+        let seed = key_file::read(&self.key_path(public), KeyKind::Ed25519)?;
+        Ok(Ed25519SecretKey::from_seed(seed.expose()))
+    }
+
+    /// Removes an account key that no account was given: its registration was refused.
+    pub fn discard_account_key(&self, public: &AccountKey) -> Result<(), Failure> {
+        std::fs::remove_file(self.key_path(public)).map_err(Failure::system)
+    }
+
+    /// Named by the public key's digest, so that file names tell nothing of the person.
+    fn key_path(&self, public: &AccountKey) -> PathBuf {
+        let name = format!("{}.key", hex(&public.hash().0[..16]));
+        self.directory.join(KEYS_DIRECTORY).join(name)
+    }
+}
+
+fn trust(config: &Config, policy: &[u8]) -> Result<Trust, Failure> {
+    let policy = Policy::parse(policy).map_err(|error| {
+        Failure::profile(
+            format_args!("the policy cannot be used: {error}"),
+            "get the policy file from the operator of the log (c2sp.org/tlog-policy)",
+        )
+    })?;
+    let names = config.map_witnesses.iter().map(String::as_str);
+    Ok(match config.danger_without_map_witnesses {
+        true => Trust::danger_without_map_witnesses(policy)?,
+        false => Trust::new(policy, names)?,
+    })
+}
+
+fn template(config: &Config) -> String {
+    let quote = |text: &str| toml::Value::from(text).to_string();
+    let names: Vec<_> = config
+        .map_witnesses
+        .iter()
+        .map(|name| quote(name))
+        .collect();
+    let token = config.registrar_token.as_ref().map_or_else(
+        || "# registrar_token = \"registrar-token\"".to_owned(),
+        |path| format!("registrar_token = {}", quote(&path.to_string_lossy())),
+    );
+    let danger = match config.danger_without_map_witnesses {
+        true => {
+            "\n# Accepts a quorum that can be met without anyone who checks the map: the server could\n\
+             # show a version for a moment and remove it again.\n\
+             danger_without_map_witnesses = true\n"
+        }
+        false => "",
+    };
+    format!(
+        "# A profile of the `candor` command. Paths are relative to this file.\n\n\
+         # Where the server is. http:// sends in the clear what is looked up.\n\
+         server = {}\n\n\
+         # Whom to trust: the log's keys, the witnesses, their quorum (c2sp.org/tlog-policy).\n\
+         policy = {}\n\n\
+         # The witnesses of the policy that check every change of the map.\n\
+         map_witnesses = [{}]\n{danger}\n\
+         # File of the token that the server wants with updates.\n\
+         {token}\n",
+        quote(&config.server),
+        quote(&config.policy.to_string_lossy()),
+        names.join(", "),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_reads_back() {
+        let config = Config {
+            server: "https://keys.example:443".to_owned(),
+            policy: POLICY_FILE.into(),
+            map_witnesses: vec!["w\"1".to_owned(), "w2".to_owned()],
+            registrar_token: Some("/a b/token".into()),
+            danger_without_map_witnesses: true,
+        };
+        let read: Config = toml::from_str(&template(&config)).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{config:?}"));
+        let without = Config {
+            registrar_token: None,
+            danger_without_map_witnesses: false,
+            ..config
+        };
+        let read: Config = toml::from_str(&template(&without)).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{without:?}"));
+    }
+}
