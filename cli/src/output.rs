@@ -131,7 +131,7 @@ pub fn write_table(out: &mut String, table: &Table) -> fmt::Result {
 /// A progress bar on stderr, which stays silent where nobody watches.
 pub fn progress(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template(
-        "{msg} {wide_bar:.green/dim} {human_pos}/{human_len}  {per_sec}  {elapsed_precise}",
+        "{msg} {wide_bar:.green/dim} {human_pos}/{human_len}  {elapsed}",
     );
     let style = style
         .expect("the template is well formed")

@@ -94,8 +94,10 @@ pub fn write_devices(out: &mut String, devices: &[DeviceView]) -> fmt::Result {
             Some(at_ms) if at_ms <= now_ms => format!("expired {}", date(at_ms)),
             Some(at_ms) => date(at_ms),
         };
+        let width = device.keys.iter().map(|key| key.purpose.len()).max();
+        let width = width.unwrap_or(0);
         let keys = device.keys.iter();
-        let keys = keys.map(|key| format!("{}  {}", key.purpose, short(&key.fingerprint)));
+        let keys = keys.map(|key| format!("{:width$}  {}", key.purpose, short(&key.fingerprint)));
         let platform = format!(
             "{} {}",
             visible(&device.platform),
@@ -243,7 +245,7 @@ pub fn write_checks(out: &mut String, checks: &[Check]) -> fmt::Result {
 
 /// Writes a line of a report: a faint name, and what it is.
 pub fn write_field(out: &mut String, name: &str, what: impl fmt::Display) -> fmt::Result {
-    writeln!(out, "  {} {what}", paint(FAINT, format_args!("{name:<9}")))
+    writeln!(out, "  {} {what}", paint(FAINT, format_args!("{name:<10}")))
 }
 
 /// Writes what a report is about.

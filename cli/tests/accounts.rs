@@ -240,6 +240,15 @@ fn every_failure_has_its_exit_code() {
         &["register", ALICE, "--device-name", "phone"],
         &["register", ALICE, "--device-name", "phone", "--key", "sign"],
         &["update", ALICE],
+        &["update", ALICE, "--add-device", "laptop"],
+        &[
+            "update",
+            ALICE,
+            "--remove-device",
+            "00",
+            "--capability",
+            "2",
+        ],
         &["nonsense"],
     ] {
         let ran = world.run(wrong);

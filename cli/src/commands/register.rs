@@ -26,6 +26,7 @@ Examples:
 With --enrol an account key is made and kept in the profile. It signs this and every later state of
 the account, so that not even the server can change it unnoticed. Back it up: losing it takes a
 reset, of which every contact is told.")]
+#[command(mut_arg("keys", |keys| keys.required(true)))]
 pub struct Arguments {
     /// E-mail address, telephone number, or acct:name.
     #[arg(value_parser = arguments::label)]
@@ -45,7 +46,6 @@ pub struct Arguments {
 pub struct DeviceArguments {
     /// A public key of the device: PURPOSE=BASE64 or PURPOSE=@FILE. Can be repeated.
     #[arg(long = "key", value_name = "PURPOSE=KEY", value_parser = arguments::device_key)]
-    #[arg(required = true)]
     pub keys: Vec<DeviceKey>,
     /// The device's platform, for example ios.
     #[arg(long, default_value = "", hide_default_value = true)]

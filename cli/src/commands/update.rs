@@ -21,6 +21,7 @@ Examples:
   candor update alice@example.org --rotate-key 9f3a11c2 sign=@new.pub
 
 Devices are named by their id, or as much of its beginning as is unique.")]
+#[command(mut_args(belongs_to_add_device))]
 #[command(group = clap::ArgGroup::new("step").required(true).multiple(true))]
 pub struct Arguments {
     /// E-mail address, telephone number, or acct:name.
@@ -36,7 +37,15 @@ pub struct Arguments {
     #[arg(long, num_args = 2, value_names = ["ID", "PURPOSE=KEY"], group = "step")]
     rotate_key: Vec<String>,
     #[command(flatten)]
-    device: Option<DeviceArguments>,
+    device: DeviceArguments,
+}
+
+/// What is said of a device makes no sense without one.
+fn belongs_to_add_device(argument: clap::Arg) -> clap::Arg {
+    match argument.get_id().as_str() {
+        "keys" | "platform" | "os_version" | "capability" => argument.requires("add_device"),
+        _ => argument,
+    }
 }
 
 pub async fn run(arguments: Arguments, profile: &Profile) -> Result<PublishReport, Failure> {
@@ -83,8 +92,8 @@ fn apply(draft: &mut AccountState, arguments: Arguments) -> Result<(), Failure> 
         let at = position(devices, id)?;
         devices.remove(at);
     }
-    if let (Some(name), Some(device)) = (arguments.add_device, arguments.device) {
-        devices.push(device.device(name)?);
+    if let Some(name) = arguments.add_device {
+        devices.push(arguments.device.device(name)?);
         devices.sort_by(|a, b| a.id.cmp(&b.id));
     }
     Ok(())

@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use candor_server::config::Config;
 use candor_server::{init, run};
@@ -12,6 +13,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+/// How long a server may take to publish its first head before a test gives up.
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// Finished runs of the command.
 pub struct Ran {
@@ -98,11 +102,11 @@ impl World {
 
     /// Waits until the first head is published.
     fn wait(&self) {
-        for _ in 0..200 {
+        let began = Instant::now();
+        while began.elapsed() < START_MAX {
             if self.run(&["head"]).exit == 0 {
                 return;
             }
-            std::thread::yield_now();
         }
         panic!(
             "the server publishes no head: {}",
