@@ -172,11 +172,6 @@ impl Profile {
         Ok(Ed25519SecretKey::from_seed(seed.expose()))
     }
 
-    /// Removes an account key that no account was given: its registration was refused.
-    pub fn discard_account_key(&self, public: &AccountKey) -> Result<(), Failure> {
-        std::fs::remove_file(self.key_path(public)).map_err(Failure::system)
-    }
-
     /// Named by the public key's digest, so that file names tell nothing of the person.
     fn key_path(&self, public: &AccountKey) -> PathBuf {
         let name = format!("{}.key", hex(&public.hash().0[..16]));

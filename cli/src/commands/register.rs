@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use candor_core::account::{
-    AccountKey, AccountState, Device, DeviceKey, Label, VerifiedState, VerifiedValue,
-};
+use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedState, VerifiedValue};
 use candor_sdk::{Client, Error, FileStore, Published};
 use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
@@ -95,23 +93,12 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<PublishRepor
         ..AccountState::first()
     };
     let client = profile.client()?;
-    if !arguments.enrol {
-        return publish(&client, 0, draft.without_signature(&label)?).await;
-    }
-    let key = profile.create_account_key()?;
-    let public = AccountKey(*key.public_key().as_bytes());
-    let signed = draft.sign(&label, &key).map_err(Failure::from);
-    let published = match signed {
-        Ok(state) => publish(&client, 0, state).await,
-        Err(failure) => Err(failure),
+    let state = match arguments.enrol {
+        // The key stays even if the server says that it refused: nothing proves that it did.
+        true => draft.sign(&label, &profile.create_account_key()?)?,
+        false => draft.without_signature(&label)?,
     };
-    if published
-        .as_ref()
-        .is_err_and(|failure| failure.exit() != Exit::Temporary)
-    {
-        profile.discard_account_key(&public)?;
-    }
-    published
+    publish(&client, 0, state).await
 }
 
 /// Publishes a state, and reports on it.
