@@ -36,17 +36,26 @@ pub enum WireError {
 /// [`WireError`]; the sender is at fault.
 pub fn hashes_from_wire(hashes: &[Bytes]) -> Result<Vec<Hash>, WireError> {
     if hashes.len() > LOG_PROOF_HASHES_MAX {
-        return Err(WireError::TooManyHashes { count: hashes.len() });
+        return Err(WireError::TooManyHashes {
+            count: hashes.len(),
+        });
     }
     let hash = |bytes: &Bytes| {
-        bytes.as_ref().try_into().map(Hash).map_err(|_| WireError::HashLength)
+        bytes
+            .as_ref()
+            .try_into()
+            .map(Hash)
+            .map_err(|_| WireError::HashLength)
     };
     hashes.iter().map(hash).collect()
 }
 
 /// Writes the hashes of a log proof.
 pub fn hashes_to_wire(hashes: &[Hash]) -> Vec<Bytes> {
-    hashes.iter().map(|hash| Bytes::copy_from_slice(&hash.0)).collect()
+    hashes
+        .iter()
+        .map(|hash| Bytes::copy_from_slice(&hash.0))
+        .collect()
 }
 
 /// Reads a head; nothing of it is verified.

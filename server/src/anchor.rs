@@ -64,7 +64,10 @@ impl Anchor {
     ///
     /// [`AnchorError`]; the operator or the environment is at fault.
     pub fn open(path: &Path, verifier: LogVerifier) -> Result<Self, AnchorError> {
-        let lock = InstanceLock::acquire(&path.with_extension("lock"))?;
+        // Appended, not replaced: anchors that differ in what looks like an extension are two.
+        let mut lock_path = path.as_os_str().to_owned();
+        lock_path.push(".lock");
+        let lock = InstanceLock::acquire(Path::new(&lock_path))?;
         let bytes = read(path)?;
         let newest = bytes
             .as_deref()

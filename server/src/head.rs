@@ -1,6 +1,7 @@
 //! Heads: signed by the log, and published with a quorum of cosignatures.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use candor_core::Hash;
@@ -8,6 +9,7 @@ use candor_core::answer::HeadProof;
 use candor_core::epoch::EpochRecord;
 use candor_core::log::{leaf_hash, verify_inclusion};
 use candor_core::note::{SignedNote, VerifierKey};
+use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -189,5 +191,58 @@ impl PublishedHead {
     /// Sizes as they are published. A size may come again, with more cosignatures.
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.subscribe()
+    }
+}
+
+/// Whether a fresh head is published: what health and readiness promise.
+#[derive(Clone)]
+pub struct Freshness {
+    published: Arc<PublishedHead>,
+    clock: Clock,
+    max_age: Duration,
+}
+
+/// Why no fresh head is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotFresh {
+    /// None is.
+    #[error("no head is published yet")]
+    Unpublished,
+    /// The published one is old.
+    #[error("the published head is {age_s} s old")]
+    Stale {
+        /// Seconds since its publication.
+        age_s: u64,
+    },
+}
+
+impl Freshness {
+    /// Heads count as fresh for `max_age` after their publication.
+    pub const fn new(published: Arc<PublishedHead>, clock: Clock, max_age: Duration) -> Self {
+        Self {
+            published,
+            clock,
+            max_age,
+        }
+    }
+
+    /// Checks that the published head is fresh.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFresh`] if it is not.
+    pub fn check(&self) -> Result<(), NotFresh> {
+        let published = self.published.current().ok_or(NotFresh::Unpublished)?;
+        let age_s = self.clock.now_s().saturating_sub(published.published_s);
+        if age_s > self.max_age.as_secs() {
+            return Err(NotFresh::Stale { age_s });
+        }
+        Ok(())
+    }
+
+    /// Sizes as they are published.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.published.progress()
     }
 }

@@ -121,6 +121,12 @@ impl Metrics {
         }
     }
 
+    /// The log was found to stand here.
+    pub fn recovered(&self, tip: &Tip) {
+        self.map_leaves
+            .set(i64::try_from(tip.map.leaves).unwrap_or(i64::MAX));
+    }
+
     /// An epoch was closed with this many updates.
     pub fn epoch_closed(&self, tip: &Tip, updates: usize, took: Duration) {
         self.epoch_seconds.observe(took.as_secs_f64());

@@ -1,6 +1,7 @@
 //! `candor.v1.Audit`: the feed of epochs for witnesses and auditors.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use candor_proto::Bytes;
 use candor_proto::v1::audit_server::Audit;
@@ -35,13 +36,20 @@ impl Audit for Service {
                 "epochs begin at 1; record 0 is GetConfig's",
             ));
         }
+        let place = Arc::clone(&self.feeds).try_acquire_owned();
+        let place = place.map_err(|_| Status::resource_exhausted("too many feeds; try later"))?;
+        let newest = self.signed.borrow().as_ref().map_or(0, |head| head.epoch());
         let to_epoch = match (follow, to_epoch) {
             (true, _) => u64::MAX,
-            (false, 0) => self.signed.borrow().as_ref().map_or(0, |head| head.epoch()),
-            (false, to_epoch) => to_epoch,
+            (false, 0) => newest,
+            (false, to_epoch) => to_epoch.min(newest),
         };
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
-        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks));
+        let feed = feed(self.clone(), from_epoch, to_epoch, chunks);
+        tokio::spawn(async move {
+            feed.await;
+            drop(place);
+        });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }

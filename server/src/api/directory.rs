@@ -18,8 +18,9 @@ use crate::lookup::prove_account;
 /// Most labels of a batch.
 const BATCH_QUERIES_MAX: usize = 64;
 
-/// Longest answer of a batch in bytes: what clients are told to accept.
-const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Longest account proofs of an answer in bytes: with a head and framing they fit the 16 MiB that
+/// clients are told to accept.
+const BATCH_BYTES_MAX: usize = 15 << 20;
 
 #[async_trait]
 impl Directory for Service {
@@ -133,7 +134,7 @@ async fn answer(
     let proved = tokio::time::timeout(LOOKUP_TIMEOUT, proving)
         .await
         .map_err(late)?;
-    let too_large = || Status::resource_exhausted("the answer is too large; ask for less");
+    let too_large = || Status::out_of_range("the answer is too large; ask for less");
     proved
         .inspect_err(|_| service.metrics.looked_up("failed"))?
         .ok_or_else(too_large)

@@ -70,7 +70,7 @@ impl Log for Service {
         let GetConsistencyRequest { old_size, new_size } = request.into_inner();
         let published = self.published()?.signed.size;
         if old_size > new_size || new_size > published {
-            return Err(Status::out_of_range(
+            return Err(Status::failed_precondition(
                 "the published log does not reach there",
             ));
         }
@@ -93,7 +93,7 @@ impl Log for Service {
             size => size,
         };
         if size > published {
-            return Err(Status::out_of_range(
+            return Err(Status::failed_precondition(
                 "the published log does not reach there",
             ));
         }

@@ -16,7 +16,7 @@ use candor_proto::v1::audit_server::AuditServer;
 use candor_proto::v1::directory_server::DirectoryServer;
 use candor_proto::v1::log_server::LogServer;
 use candor_proto::v1::registrar_server::RegistrarServer;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
@@ -29,6 +29,9 @@ use crate::sequencer::admission::Admission;
 
 /// Longest request message in bytes: an update of 64 KiB, or 64 labels, and room for the rest.
 const REQUEST_BYTES_MAX: usize = 128 << 10;
+
+/// Most audit feeds at a time, over all connections.
+pub const FEEDS_MAX: usize = 64;
 
 /// How long a lookup may take.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +53,8 @@ pub struct Service {
     pub registrar: Arc<RegistrarToken>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Places of audit feeds; each holds one epoch's delta in memory.
+    pub feeds: Arc<Semaphore>,
     /// Ends the streams.
     pub shutdown: CancellationToken,
     /// Says that nothing more will be published.
@@ -92,7 +97,7 @@ impl Service {
 /// A failure of the store, without its details: they are for the operator.
 fn failed(error: LedgerError) -> Status {
     match error {
-        LedgerError::OutOfRange => Status::out_of_range("the log does not reach there"),
+        LedgerError::OutOfRange => Status::failed_precondition("the log does not reach there"),
         error => {
             tracing::error!(%error, "a request failed in the store");
             Status::unavailable("the log cannot be read at the moment")

@@ -17,19 +17,10 @@ pub(super) async fn live() -> &'static str {
 
 /// The promise holds: a fresh head is published.
 pub(super) async fn ready(State(pages): State<Pages>) -> Response {
-    let Some(published) = pages.published.current() else {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no head is published yet\n",
-        )
-            .into_response();
-    };
-    let age_s = pages.clock.now_s().saturating_sub(published.published_s);
-    if age_s > pages.fresh.as_secs() {
-        let text = format!("the published head is {age_s} s old\n");
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    match pages.freshness.check() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
-    "ready\n".into_response()
 }
 
 /// Prometheus' text format.

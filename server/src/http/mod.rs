@@ -7,13 +7,12 @@ mod health;
 mod tiles;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
 
 use crate::clock::Clock;
-use crate::head::PublishedHead;
+use crate::head::{Freshness, PublishedHead};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::publisher::WitnessStatus;
@@ -31,8 +30,8 @@ pub struct Pages {
     pub witnesses: Arc<Mutex<Vec<WitnessStatus>>>,
     /// The time.
     pub clock: Clock,
-    /// Age above which the published head no longer counts as fresh.
-    pub fresh: Duration,
+    /// Whether the published head is fresh.
+    pub freshness: Freshness,
     /// The log's origin.
     pub origin: Arc<str>,
 }

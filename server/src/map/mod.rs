@@ -11,7 +11,7 @@
 //!
 //! - [`rows`]: leaf rows in the store.
 //! - [`skeleton`]: the tree in memory, and building it from the rows.
-//! - [`insert`]: one sorted batch into a skeleton, with the audit delta from the same pass.
+//! - [`mod@insert`]: one sorted batch into a skeleton, with the audit delta from the same pass.
 //! - [`walk`]: a skeleton and the rows of its epoch as one tree that provers walk.
 
 pub mod insert;

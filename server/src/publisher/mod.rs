@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use candor_core::note::{NoteError, Policy, SignatureLine, SignedNote, VerifierKey};
+use candor_core::note::{Policy, SignatureLine, SignedNote, VerifierKey};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -67,9 +67,6 @@ pub enum PublisherError {
     /// The task that stores the published head was interrupted: a bug.
     #[error("the published head could not be stored: {0}")]
     Task(#[from] tokio::task::JoinError),
-    /// The cosigned note exceeds the limits of notes: the policy has too many witnesses.
-    #[error("the cosigned note is too large: {0}")]
-    Note(#[from] NoteError),
 }
 
 /// Lines that a witness returned for the head of one size.
@@ -168,7 +165,9 @@ impl Publisher {
                 Some(Cosigned { size, lines }) = cosigned.recv() => {
                     if let Some((_, note)) = notes.get_mut(&size) {
                         for line in lines {
-                            note.add(line)?;
+                            if let Err(error) = note.add(line) {
+                                tracing::warn!(%error, "a cosignature does not fit the note");
+                            }
                         }
                         self.publish_if_met(&notes, size).await?;
                     }
@@ -181,6 +180,23 @@ impl Publisher {
                     }
                 }
             }
+        }
+    }
+
+    /// Stores a published note, for the next start. Lines that come later are not stored: the next
+    /// round has new ones. Without space the note is published all the same, since everything that
+    /// it commits to is durable, and the next start begins with an earlier head.
+    async fn store(&self, note: &SignedNote) -> Result<(), PublisherError> {
+        let (ledger, bytes) = (self.ledger.clone(), note.to_bytes());
+        let commit = move || ledger.store().commit(put_published(&bytes));
+        match tokio::task::spawn_blocking(commit).await? {
+            Ok(()) => Ok(()),
+            Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "the published head was not stored");
+                self.metrics.commit_failures.inc();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -211,18 +227,7 @@ impl Publisher {
             return Ok(());
         }
         if newer {
-            // Lines that come later are not worth a durable write: the next round has new ones.
-            let (ledger, bytes) = (self.ledger.clone(), note.to_bytes());
-            let commit = move || ledger.store().commit(put_published(&bytes));
-            match tokio::task::spawn_blocking(commit).await? {
-                Ok(()) => {}
-                Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
-                    // The next round tries again.
-                    tracing::warn!(%error, "the published head was not stored");
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
+            self.store(note).await?;
         }
         let now_s = self.clock.now_s();
         let large = large_keys(&self.signer, &self.policy);

@@ -274,8 +274,9 @@ impl Asker {
             let asked_at = std::time::Instant::now();
             match self.witness.ask(&head, &mut known_size, &self.ledger).await {
                 Ok(lines) => {
-                    pause = PAUSE[0];
-                    done_size = head.size;
+                    // A witness that could not check the map yet signs with some of its keys only:
+                    // it is asked again, or a quorum that needs the others would never be met.
+                    let is_complete = lines.len() >= self.witness.keys.len();
                     self.metrics.cosigned(&self.witness.url, asked_at.elapsed());
                     self.note_success(head.size);
                     if self
@@ -289,17 +290,27 @@ impl Asker {
                     {
                         return;
                     }
+                    if is_complete {
+                        (pause, done_size) = (PAUSE[0], head.size);
+                    } else {
+                        pause = self.rest(pause).await;
+                    }
                 }
                 Err(failure) => {
                     self.metrics.witness_failed(&self.witness.url);
                     let alarm = self.judge(&failure, &mut known_size).await;
                     tracing::warn!(witness = self.witness.url, %failure, alarm, "not cosigned");
                     self.note_failure(&failure, alarm);
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSE[1]);
+                    pause = self.rest(pause).await;
                 }
             }
         }
+    }
+
+    /// Waits before the witness is asked again; how long to wait the next time.
+    async fn rest(&self, pause: Duration) -> Duration {
+        tokio::time::sleep(jittered(pause)).await;
+        (pause * 2).min(PAUSE[1])
     }
 
     /// Whether a failure is more than a failure; stops publication if the witness can prove it.

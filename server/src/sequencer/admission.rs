@@ -7,7 +7,6 @@
 //! take.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use candor_core::account::{
     Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue,
@@ -149,9 +148,6 @@ impl Admission {
         (admission, waiting)
     }
 
-    /// How long a caller should wait after [`Refusal::Overloaded`].
-    pub const RETRY_AFTER: Duration = Duration::from_secs(1);
-
     /// Kibibytes of room that are taken.
     pub fn room_taken_kib(&self) -> usize {
         ROOM_KIB as usize - self.room.available_permits()
@@ -213,6 +209,13 @@ impl Admission {
         answer: oneshot::Sender<Answer>,
         room: OwnedSemaphorePermit,
     ) -> Result<Admitted, Refusal> {
+        let failed = |_| Refusal::StorageUnavailable;
+        // A version that not even all waiting updates lead up to is not worth its search keys.
+        let greatest = self.ledger.greatest(label, u64::MAX).map_err(failed)?;
+        let next = greatest.map_or(0, |greatest| u64::from(greatest) + 1);
+        if u64::from(version) > next + QUEUE_UPDATES_MAX as u64 {
+            return Err(Refusal::VersionConflict { greatest });
+        }
         let value = value.verify(label)?;
         let mut opening = [0; 16];
         getrandom::fill(&mut opening).map_err(|_| Refusal::StorageUnavailable)?;

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use candor_core::account::{Label, UnverifiedValue, VerifiedValue, check_successor};
 use candor_core::crypto::Commitment;
 use candor_core::epoch::{EpochRecord, MapState};
-use candor_core::log::{Frontier, changed_tiles, leaf_hash};
+use candor_core::log::{
+    ChangedTile, Frontier, Tile, TileNodes, TileReader, changed_tiles, leaf_hash,
+};
 use candor_core::map::Leaf;
 
 use super::FatalError;
@@ -141,6 +143,7 @@ impl<'a> Draft<'a> {
             changed_tiles(self.tip.size, &[leaf], self.ledger).map_err(LedgerError::from)?;
         let mut frontier = self.tip.frontier.clone();
         frontier.append(leaf).map_err(|_| LedgerError::OutOfRange)?;
+        check_tiles(self.ledger, &tiles, &frontier)?;
         let tip = Tip {
             size: frontier.size(),
             frontier,
@@ -149,5 +152,42 @@ impl<'a> Draft<'a> {
         };
         let batch = self.rows.finish(&bytes, delta, tiles, &tip.stored_head());
         Ok((batch, tip))
+    }
+}
+
+/// Checks that the log's right edge, as it is about to be written, has the root that is about to be
+/// signed. Tiles are widened from what was read, and a misread one must not be written back.
+fn check_tiles(
+    ledger: &Ledger,
+    changed: &[ChangedTile],
+    frontier: &Frontier,
+) -> Result<(), LedgerError> {
+    let edge = Edge { ledger, changed };
+    let size = frontier.size();
+    let written = Frontier::load(size, &TileNodes::new(&edge, size))?;
+    if written.root() == frontier.root() {
+        Ok(())
+    } else {
+        Err(LedgerError::Damaged {
+            table: Table::Tiles.name(),
+        })
+    }
+}
+
+/// The tiles as they will be after the epoch.
+struct Edge<'a> {
+    ledger: &'a Ledger,
+    changed: &'a [ChangedTile],
+}
+
+impl TileReader for Edge<'_> {
+    type Error = LedgerError;
+    type Bytes = Vec<u8>;
+
+    fn tile(&self, tile: Tile) -> Result<Vec<u8>, LedgerError> {
+        match self.changed.iter().find(|changed| changed.tile == tile) {
+            Some(changed) => Ok(changed.content.clone()),
+            None => self.ledger.tile(tile),
+        }
     }
 }

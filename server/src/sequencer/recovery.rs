@@ -1,7 +1,7 @@
 //! Where the log stands when the server starts, and whether it may go on from there.
 //!
-//! The store alone tells the state; everything is recomputed from its rows and compared with its
-//! head, then the head with the anchor, the clock and the keys. In doubt nothing is signed. What
+//! The store alone tells the state: the log's root is computed from the tiles' right edge, the map's
+//! from every leaf row, and both are compared with the head and the newest record, then the head with the anchor, the clock and the keys. In doubt nothing is signed. What
 //! only the witnesses can tell is asked after this, before the sequencer runs.
 
 use candor_core::Hash;
@@ -43,7 +43,7 @@ pub enum RecoveryError {
         /// What differs.
         what: &'static str,
     },
-    /// The store is empty although the log has signed heads.
+    /// The store is older than what the log has signed.
     #[error("the store is behind the anchor: it has {size} records, {anchored} were signed")]
     BehindAnchor {
         /// Records in the store.

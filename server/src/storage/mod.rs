@@ -59,7 +59,7 @@ pub enum Table {
     Tiles,
     /// Audit deltas by epoch.
     Deltas,
-    /// Signed checkpoints by log size.
+    /// The newest published checkpoint.
     Checkpoints,
     /// The head of the store, on which commits are conditional, and the store's identity.
     Meta,

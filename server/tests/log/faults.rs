@@ -113,6 +113,30 @@ async fn every_read_may_fail() {
 }
 
 #[tokio::test]
+async fn a_damaged_read_never_makes_a_second_history() {
+    let mut world = World::new();
+    let before = world.store.reads();
+    script(&mut world).await;
+    let reads = world.store.reads() - before;
+    for nth in 0..reads {
+        let mut world = World::new();
+        let bit = usize::try_from(nth).unwrap() * 101;
+        world.store.fail_read(nth, ReadFault::DangerBitFlip { bit });
+        for version in 0..2 {
+            if let Ok(mut running) = world.try_start(EAGER) {
+                running.begun().await;
+                let label = LABELS[0];
+                let _any = running.submit(label, version, &value(label, version)).await;
+                let _ended = running.stop().await;
+            }
+            world.crash();
+        }
+        // What was signed is what the rows say, and nothing was signed that they do not.
+        world.audit();
+    }
+}
+
+#[tokio::test]
 async fn creation_happens_once_or_not_at_all() {
     for fault in COMMIT_FAULTS {
         let mut world = World::empty();

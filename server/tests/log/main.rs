@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod device;
+mod edge;
 mod faults;
 mod harness;
 mod publisher;
 mod sequencer;
-mod serve;
+mod site;

@@ -111,25 +111,27 @@ async fn look_up(system: &System, label: Label) -> Result<usize> {
 /// happened.
 pub async fn rotate_a_key(stage: &mut Stage, system: &System) -> Result<Label> {
     stage.begin("Rotate a device key, and let the owner's self check judge it");
-    let [first, second] = [[1u8; 32], [2; 32]].map(|key| {
-        let file = system.folder().join(format!("device-key-{}", key[0]));
-        std::fs::write(&file, key).map(|()| format!("encrypt={}", file.to_string_lossy()))
-    });
+    let key = |number: u8| {
+        let file = system.folder().join(format!("device-key-{number}"));
+        std::fs::write(&file, [number; 32]).map(|()| format!("encrypt=@{}", file.display()))
+    };
+    let (first, second) = (key(1)?, key(2)?);
     let register = [
         "register",
         OWNER,
         "--device-name",
-        "Phone",
+        "phone",
         "--enrol",
         "--key",
-        &first?,
+        &first,
     ];
-    candor(system, "owner", &register)?;
-    stage.show(&candor(
-        system,
-        "owner",
-        &["update", OWNER, "--rotate-key", "Phone", &second?],
-    )?);
+    let registered = candor(system, "owner", &[&register[..], &["--json"]].concat())?;
+    let registered: serde_json::Value = serde_json::from_str(&registered)?;
+    let phone = registered["devices"][0]["id"]
+        .as_str()
+        .ok_or("the phone has no id")?;
+    let rotate = ["update", OWNER, "--rotate-key", phone, &second];
+    stage.show(&candor(system, "owner", &rotate)?);
     stage.show(&candor(system, "owner", &["monitor", OWNER])?);
     stage.done("the owner's device finds exactly the versions that it published");
     Ok(Label::parse(OWNER)?)

@@ -1,25 +1,27 @@
 //! `candor-server run`: everything put together, and taken apart again in order.
 
+mod grpc;
+mod running;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use candor_core::note::{Checkpoint, LogVerifyError, SignedNote};
+use candor_core::note::{Checkpoint, LogVerifyError, Policy, PolicyLog, SignedNote};
 use candor_host::{durable, http as edge};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
+pub use self::running::Running;
+use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
-use crate::api::{RegistrarToken, Service};
+use crate::api::{FEEDS_MAX, RegistrarToken, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::head::{Published, PublishedHead, SignedHead};
+use crate::head::{Freshness, Published, PublishedHead, SignedHead};
 use crate::http::{self, Pages};
 use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
@@ -30,16 +32,11 @@ use crate::publisher::{
 use crate::sequencer::admission::Admission;
 use crate::sequencer::recovery::{self, RecoveryError};
 use crate::sequencer::{FatalError, Sequencer};
+use crate::signer::LogSigner;
 use crate::storage::{FjallOptions, FjallStorage, OpenError};
 
 /// How many heartbeats may pass before the published head no longer counts as fresh.
 const FRESH_HEARTBEATS: u32 = 3;
-
-/// How long the last epoch may take to be published when the server goes down.
-const LAST_PUBLICATION: Duration = Duration::from_secs(5);
-
-/// How long gRPC calls may take to end when the server goes down.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Longest token file in bytes.
 const TOKEN_BYTES_MAX: usize = 1024;
@@ -120,37 +117,6 @@ impl From<LedgerError> for RunError {
     }
 }
 
-/// A server that serves.
-pub struct Running {
-    /// Where gRPC is served.
-    pub grpc_address: SocketAddr,
-    /// Where tiles, health and metrics are served.
-    pub http_address: SocketAddr,
-    tasks: Tasks,
-}
-
-/// The parts of a running server, and what ends them.
-struct Tasks {
-    sequencing: JoinHandle<Result<(), FatalError>>,
-    publishing: JoinHandle<Result<(), PublisherError>>,
-    grpc: JoinHandle<Result<(), RunError>>,
-    http: JoinHandle<()>,
-    signed: watch::Receiver<Option<Arc<SignedHead>>>,
-    published: Arc<PublishedHead>,
-    stop: Stop,
-}
-
-/// The stages of going down.
-#[derive(Clone, Default)]
-struct Stop {
-    /// Take no new work, finish what was accepted.
-    shutdown: CancellationToken,
-    /// Sign nothing more.
-    halt: CancellationToken,
-    /// Publish nothing more.
-    unpublish: CancellationToken,
-}
-
 /// Runs the server until `shutdown`, or until something forces it to stop.
 ///
 /// # Errors
@@ -174,6 +140,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         message,
     })?;
     let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
+    check_policy(&policy, &signer).map_err(|message| RunError::Policy {
+        path: config.policy.clone(),
+        message: message.to_owned(),
+    })?;
     let clock = Clock::system();
     let http_listener = listen(config.http_listen).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
@@ -205,6 +175,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         let large = large_keys(&signer, &policy);
         published.set(Published::new(Arc::new(signed), note, &large, at_s));
     }
+    metrics.recovered(&tip);
     let (admission, queue) = Admission::new(ledger.clone(), Arc::clone(&vrf));
     let (signed_sender, signed) = watch::channel(None);
     let statuses: Vec<WitnessStatus> = witnesses
@@ -246,6 +217,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         metrics: Arc::clone(&metrics),
         shutdown: stop.unpublish.clone(),
     };
+    let max_age = config.pace().heartbeat * FRESH_HEARTBEATS;
+    let freshness = Freshness::new(Arc::clone(&published), clock.clone(), max_age);
     let service = Service {
         ledger: ledger.clone(),
         published: Arc::clone(&published),
@@ -254,6 +227,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         vrf,
         registrar,
         metrics: Arc::clone(&metrics),
+        feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         shutdown: stop.shutdown.clone(),
         unpublishing: stop.unpublish.clone(),
     };
@@ -263,7 +237,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         metrics,
         witnesses: statuses,
         clock,
-        fresh: config.pace().heartbeat * FRESH_HEARTBEATS,
+        freshness: freshness.clone(),
         origin: config.origin.clone().into(),
     };
 
@@ -276,7 +250,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let tasks = Tasks {
         sequencing: spawn_sequencer(sequencer),
         publishing: tokio::spawn(publisher.run()),
-        grpc: tokio::spawn(serve_grpc(service, grpc_listener, stop.shutdown.clone())),
+        grpc: tokio::spawn(grpc::serve(
+            service,
+            grpc_listener,
+            freshness,
+            stop.shutdown.clone(),
+        )),
         http: tokio::spawn(edge::serve(
             http_listener,
             routes,
@@ -294,65 +273,20 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     })
 }
 
-impl Running {
-    /// Waits until the server stopped: because it was asked to, or because something forces it to.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError`]; its message says what an operator can do.
-    pub async fn finish(self) -> Result<(), RunError> {
-        self.tasks.finish().await
-    }
-}
-
-impl Tasks {
-    /// Whatever ends first ends the rest. The sequencer drains what it accepted, unless publication
-    /// failed; then the publisher gets a last chance, and callers their answers.
-    async fn finish(mut self) -> Result<(), RunError> {
-        let (mut sequenced, mut published, mut served) = (None, None, None);
-        tokio::select! {
-            ended = &mut self.sequencing => sequenced = Some(ended),
-            ended = &mut self.publishing => {
-                self.stop.halt.cancel();
-                published = Some(ended);
-            }
-            ended = &mut self.grpc => served = Some(ended),
-        }
-        self.stop.shutdown.cancel();
-        let sequenced = match sequenced {
-            Some(ended) => ended,
-            None => self.sequencing.await,
-        };
-        if published.is_none() && matches!(sequenced, Ok(Ok(()))) {
-            let size = self.signed.borrow().as_ref().map_or(0, |head| head.size);
-            let mut progress = self.published.progress();
-            let last = progress.wait_for(|published| *published >= size);
-            let _unpublished = tokio::time::timeout(LAST_PUBLICATION, last).await;
-        }
-        self.stop.unpublish.cancel();
-        let published = match published {
-            Some(ended) => ended,
-            None => self.publishing.await,
-        };
-        let drain = async {
-            match served {
-                Some(ended) => ended,
-                None => self.grpc.await,
-            }
-        };
-        // A peer that keeps its streams open does not keep the server up.
-        let served = tokio::time::timeout(DRAIN, drain)
-            .await
-            .unwrap_or(Ok(Ok(())));
-        self.http.await?;
-        tracing::info!("stopped");
-        published??;
-        sequenced??;
-        served?
-    }
-}
-
 /// Reads the registrar's token. One that could be guessed is refused.
+/// A policy that this log can meet: it lists only this log, and witnesses with addresses suffice.
+fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str> {
+    let own = signer.keys();
+    let is_own = |log: &PolicyLog| own.iter().any(|key| key == log.key());
+    if policy.logs().is_empty() || !policy.logs().iter().all(is_own) {
+        return Err("the policy must list the keys of this log, and no others");
+    }
+    if !policy.is_satisfied_by(|witness| witness.url().is_some()) {
+        return Err("the quorum needs witnesses for which the policy has no address");
+    }
+    Ok(())
+}
+
 fn read_token(path: &Path) -> Result<RegistrarToken, RunError> {
     let token = durable::read_bounded(path, TOKEN_BYTES_MAX)?;
     let token = String::from_utf8_lossy(&token);
@@ -381,7 +315,7 @@ async fn open(config: &Config) -> Result<Ledger, RunError> {
 /// The head that was published last, so that lookups are answered before witnesses are.
 fn last_published(
     ledger: &Ledger,
-    signer: &crate::signer::LogSigner,
+    signer: &LogSigner,
     newest: &crate::map::Skeleton,
     newest_size: u64,
 ) -> Result<Option<(SignedHead, SignedNote, u64)>, RunError> {
@@ -418,7 +352,7 @@ fn last_published(
 async fn compare_with_witnesses(
     witnesses: &[WitnessNode],
     ledger: &Ledger,
-    signer: &crate::signer::LogSigner,
+    signer: &LogSigner,
 ) -> Result<(), RunError> {
     let verifier = signer.verifier();
     let asked = witnesses
@@ -450,44 +384,4 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(address)
         .await
         .map_err(|source| RunError::Listen { address, source })
-}
-
-async fn serve_grpc(
-    service: Service,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> Result<(), RunError> {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(candor_proto::v1::DESCRIPTORS)
-        .build_v1()?;
-    let watching = tokio::spawn(report_health(reporter, Arc::clone(&service.published)));
-    let routes = service.routes().add_service(health).add_service(reflection);
-    let served = Server::builder()
-        .concurrency_limit_per_connection(256)
-        .max_concurrent_streams(256)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.cancelled_owned(),
-        )
-        .await;
-    watching.abort();
-    Ok(served?)
-}
-
-/// gRPC health: not serving until a head is published.
-async fn report_health(
-    reporter: tonic_health::server::HealthReporter,
-    published: Arc<PublishedHead>,
-) {
-    use tonic_health::ServingStatus::{NotServing, Serving};
-    let mut progress = published.progress();
-    reporter.set_service_status("", NotServing).await;
-    let is_published = progress.wait_for(|_| published.current().is_some());
-    if is_published.await.map(|_| ()).is_ok() {
-        reporter.set_service_status("", Serving).await;
-    }
 }
