@@ -130,13 +130,13 @@ pub struct HeadView {
     pub map_root: String,
     /// Versions of all accounts in the map.
     pub map_leaves: u64,
-    /// Every witness of the policy.
+    /// Every cosigner of the policy's witnesses.
     pub witnesses: Vec<WitnessView>,
     /// Whether the policy asks for witnesses at all.
     pub quorum: bool,
 }
 
-/// A witness of the policy.
+/// A cosigner of the policy, by the name in its keys.
 #[derive(Serialize)]
 pub struct WitnessView {
     pub name: String,
@@ -148,16 +148,28 @@ pub struct WitnessView {
 
 impl HeadView {
     pub fn new(profile: &Profile, head: &KnownHead, checkpoint: &VerifiedCheckpoint) -> Self {
-        let witnesses = profile.trust().policy().witnesses().iter();
-        let witnesses = witnesses.map(|witness| {
-            let mut cosigned = checkpoint.cosignatures().iter();
-            let cosigned = cosigned.find(|each| each.witness() == witness.name());
-            WitnessView {
-                name: witness.name().to_string(),
-                checks_map: profile.checks_map(witness.name()),
-                cosigned_s: cosigned.map(|each| each.timestamp_s()),
+        let mut witnesses: Vec<WitnessView> = Vec::new();
+        for witness in profile.trust().policy().witnesses() {
+            let cosigned = checkpoint
+                .cosignatures()
+                .iter()
+                .find(|each| each.witness() == witness.name())
+                .map(|each| each.timestamp_s());
+            let checks_map = profile.checks_map(witness.name());
+            // A cosigner may sign with several algorithms, each a line of the policy.
+            let name = witness.key().name().as_str();
+            match witnesses.iter_mut().find(|view| view.name == name) {
+                Some(view) => {
+                    view.cosigned_s = view.cosigned_s.max(cosigned);
+                    view.checks_map |= checks_map;
+                }
+                None => witnesses.push(WitnessView {
+                    name: name.to_owned(),
+                    checks_map,
+                    cosigned_s: cosigned,
+                }),
             }
-        });
+        }
         Self {
             origin: profile.trust().origin().to_owned(),
             epoch: head.size - 1,
@@ -166,7 +178,7 @@ impl HeadView {
             root: hex(&head.root.0),
             map_root: hex(&head.map.root.0),
             map_leaves: head.map.leaves,
-            witnesses: witnesses.collect(),
+            witnesses,
             quorum: checkpoint.quorum_timestamp_s().is_some(),
         }
     }
@@ -185,7 +197,12 @@ impl HeadView {
         let log = Check::good("log signature", format!("by {}", self.origin));
         let names = self.witnesses.iter().filter_map(|witness| {
             let at_s = witness.cosigned_s?;
-            let map = if witness.checks_map { " (map)" } else { "" };
+            let is_named = witness.name.ends_with("/map");
+            let map = if witness.checks_map && !is_named {
+                " (map)"
+            } else {
+                ""
+            };
             Some(format!(
                 "{}{map} {}",
                 visible(&witness.name),

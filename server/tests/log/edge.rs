@@ -55,7 +55,7 @@ async fn hostile_requests_get_a_typed_refusal() {
     }
     assert_eq!(
         lookup(named(&"a".repeat(200 << 10))).await,
-        Err(Code::FailedPrecondition)
+        Err(Code::OutOfRange)
     );
     let extreme = Query {
         from_version: Some(u32::MAX),

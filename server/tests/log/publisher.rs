@@ -396,7 +396,7 @@ async fn a_note_of_another_log_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_disk_delays_publication_and_does_not_end_it() {
+async fn a_full_disk_neither_delays_publication_nor_ends_it() {
     let world = World::new();
     // The first commit is the first epoch, the second the published head.
     world
@@ -405,6 +405,9 @@ async fn a_full_disk_delays_publication_and_does_not_end_it() {
     let witness = Witness::start(&world, 1, Mode::Honest).await;
     let log = Log::start(&world, policy(&world, &[&witness], "quorum w1"));
     log.published(2).await;
+    assert!(world.ledger().published().unwrap().is_none());
+    let epoch = log.submit(0).await;
+    log.published(epoch + 1).await;
     assert!(world.ledger().published().unwrap().is_some());
     log.stop().await;
 }

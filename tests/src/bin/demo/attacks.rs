@@ -114,7 +114,7 @@ pub async fn roll_back(
     device.lookup(label).await?;
     drop(device);
     let head = old.head.clone();
-    let lie = with_head(move |answer| answer.clone_from(&head));
+    let lie: Lie = Arc::new(move |answer| answer.head = Some(head_to_wire(&head)));
     let relay = relay::start(&system.endpoint(), lie).await?;
     let device = system.device_with(&format!("http://{relay}"), FileStore::open(&store)?)?;
     stage.show(&format!("device: {}", refusal(device.lookup(label).await)?));

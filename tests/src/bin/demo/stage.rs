@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Cell, CellAlignment, Table};
 
 const BOLD: Style = Style::new().bold();
@@ -56,7 +56,7 @@ impl Stage {
     /// The table of all steps, and of the one that failed.
     pub fn summary(&mut self) {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY);
+        table.load_style(UTF8_BORDERS_ONLY);
         table.set_header(["", "step", "shown", "seconds"]);
         for (title, result, took) in &self.rows {
             table.add_row([
