@@ -1,8 +1,10 @@
-//! The one binary encoding of hashed, signed and proved structures: TLS presentation as KEYTRANS
-//! uses it (draft-ietf-keytrans-protocol, "Presentation Language").
+//! The one binary encoding of hashed, signed and proved structures: TLS presentation (RFC 8446,
+//! section 3).
 //!
-//! Integers are unsigned and big-endian; a vector is preceded by its length, whose width follows
-//! from the vector's greatest length; an optional value by a byte 0 or 1. [`Reader`] never
+//! Integers are unsigned and big-endian; an optional value is preceded by a byte 0 or 1, a vector by
+//! its length, whose width follows from the vector's greatest length. What the length of a vector of
+//! structures counts is for the structure that holds it to say: elements where KEYTRANS defines it
+//! (draft-ietf-keytrans-protocol), bytes in an account's state. [`Reader`] never
 //! allocates before it knows that the bytes are there, and [`Reader::finish`] refuses what is left
 //! over, so that every structure has exactly one encoding.
 
@@ -203,8 +205,12 @@ impl<'a> Reader<'a> {
 
 /// Appends the encoding of a structure to a buffer.
 ///
-/// The lengths given to `opaque*` are checked by the types that call it; a longer one is a bug of
-/// the caller and panics in tests, and is cut nowhere.
+/// Callers bound the lengths that they give to `opaque*`.
+///
+/// # Panics
+///
+/// `opaque*` panic, in every build, when the bytes are longer than their length can say: that is a
+/// bug of the caller, and a cut value would be another value.
 pub trait Writer {
     /// Appends `opaque <0..2^8-1>`.
     fn opaque8(&mut self, bytes: &[u8]);

@@ -6,7 +6,9 @@
 /// Longest label in bytes: the length is one byte (KEYTRANS, `label<0..2^8-1>`).
 pub const LABEL_BYTES_MAX: usize = 255;
 
-/// Longest value in bytes. 64 KiB holds an account state of 64 devices with post-quantum keys.
+/// Longest value in bytes. 64 KiB holds an account state of 64 devices with about 900 bytes of keys
+/// each: several classical keys, but no ML-KEM-768 key, which has 1184 bytes. Of devices with one
+/// such key, 32 bytes of classical keys and 100 bytes of names and lengths, about 49 fit.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Opening of a commitment in bytes (KEYTRANS cipher suites, `Nc`).
@@ -33,8 +35,10 @@ pub const PREFIX_ELEMENTS_MAX: usize = 255 * SEARCH_KEY_BITS;
 /// Largest log size. C2SP implementations in Go hold it in an `int64`.
 pub const LOG_SIZE_MAX: u64 = (1 << 63) - 1;
 
-/// Most hashes in a consistency or inclusion proof: a log of less than 2^63 leaves has at most 63
-/// levels below the root (c2sp.org/tlog-witness allows 63 lines).
+/// Most hashes in a consistency or inclusion proof (c2sp.org/tlog-witness allows 63 lines). A log of
+/// less than 2^63 leaves has at most 63 levels below the root, so an inclusion proof always fits. A
+/// consistency proof may have one hash more than levels, its seed: it would need 64 in a log of
+/// more than 2^62 leaves, which no log reaches.
 pub const LOG_PROOF_HASHES_MAX: usize = 63;
 
 /// Most label-versions that one epoch inserts.
