@@ -281,6 +281,18 @@ fn a_state_above_the_size_of_a_value_is_refused() {
 }
 
 #[test]
+fn debug_shows_no_device() {
+    let unverified = UnverifiedState::decode(enrolled().as_bytes()).unwrap();
+    let name: Vec<_> = b"phone".iter().map(u8::to_string).collect();
+    for shown in [
+        format!("{:?} {unverified:?}", enrolled()),
+        format!("{:?}", VerifiedValue::State(unsigned())),
+    ] {
+        assert!(!shown.contains("phone") && !shown.contains(&name.join(", ")));
+    }
+}
+
+#[test]
 fn sequence_numbers_end() {
     let last = AccountState {
         sequence: u64::MAX,

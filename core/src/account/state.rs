@@ -22,6 +22,8 @@
 //! nothing would be the server's word in the account's name. States form a chain: each holds the
 //! hash of the one before, signature included.
 
+use core::fmt;
+
 use thiserror::Error;
 
 use super::device::{Device, decode_devices, encode_devices};
@@ -172,10 +174,19 @@ impl AccountState {
 }
 
 /// A well-formed state of which nothing was verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UnverifiedState {
     state: AccountState,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for UnverifiedState {
+    /// Leaves out the bytes: they hold what [`Device`] does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UnverifiedState")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl UnverifiedState {
@@ -228,11 +239,21 @@ impl UnverifiedState {
 }
 
 /// A state whose signature, if it has one, verifies for its label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedState {
     label: Label,
     state: AccountState,
     bytes: Vec<u8>,
+}
+
+impl fmt::Debug for VerifiedState {
+    /// Leaves out the bytes: they hold what [`Device`] does not show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedState")
+            .field("label", &self.label)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl VerifiedState {
