@@ -114,17 +114,21 @@ impl LogVerifier {
 
 fn verify_log<'a>(
     checkpoint: Checkpoint,
-    keys: impl Iterator<Item = &'a VerifierKey>,
+    keys: impl Iterator<Item = &'a VerifierKey> + Clone,
     note: &SignedNote,
 ) -> Result<LogCheckpoint, LogVerifyError> {
     let mut signatures = Vec::new();
-    for key in keys {
-        for line in note.signatures().iter().filter(|line| line.claims(key)) {
+    for line in note.signatures() {
+        let mut claimed = keys.clone().filter(|key| line.claims(key)).peekable();
+        // Once for each line, so that a key listed twice does not make the note longer.
+        if claimed.peek().is_some() {
+            signatures.push(line.clone());
+        }
+        for key in claimed {
             key.verify(&checkpoint, line)
                 .map_err(|_| LogVerifyError::InvalidSignature {
                     name: key.name().clone(),
                 })?;
-            signatures.push(line.clone());
         }
     }
     if signatures.is_empty() {

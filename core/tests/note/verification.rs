@@ -221,3 +221,12 @@ fn a_log_verifier_keeps_only_what_it_verified() {
     let elsewhere = LogVerifier::new("elsewhere", vec![log_key(1).verifier_key().clone()]);
     assert_eq!(elsewhere.verify(&note), Err(LogVerifyError::UnknownOrigin));
 }
+
+#[test]
+fn a_key_that_is_listed_twice_does_not_make_the_note_longer() {
+    let log = log_key(1);
+    let line = log.sign(&honest(), 0).unwrap();
+    let note = SignedNote::new(honest().to_text(), vec![line; 64]).unwrap();
+    let verifier = LogVerifier::new(ORIGIN, vec![log.verifier_key().clone(); 2]);
+    assert_eq!(verifier.verify(&note).unwrap().to_note(), note);
+}
