@@ -6,7 +6,6 @@
 //! not believed, and accuses nobody: it is tried again, and shown as unresolved meanwhile.
 
 mod classify;
-mod evidence;
 
 use candor_core::account::ValueError;
 use candor_core::answer::{AccountProofError, ConfigError, HeadError, ProofFileError};
@@ -15,8 +14,8 @@ use candor_core::note::LogVerifyError;
 use candor_proto::WireError;
 use thiserror::Error;
 
+pub use candor_core::note::{Evidence, EvidenceError};
 pub use classify::{CODES, Fault};
-pub use evidence::{Evidence, EvidenceError};
 
 use crate::audit::AuditError;
 use crate::store::StoreError;

@@ -9,6 +9,7 @@
 //! cosignatures do not cover them, so they could differ between readers.
 
 mod checkpoint;
+mod evidence;
 mod key;
 mod policy;
 mod policy_parser;
@@ -21,6 +22,7 @@ mod verified;
 mod witness_api;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use evidence::{Evidence, EvidenceError};
 pub use key::{Algorithm, KeyId, KeyName, KeyNameError, VerifierKey, VkeyError};
 pub use policy::{Policy, PolicyLog, PolicyName, PolicyWitness};
 pub use policy_parser::{PolicyFault, PolicyParseError};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod evidence;
 mod grammar;
 mod offline;
 mod verification;

@@ -1,9 +1,11 @@
 //! Evidence that a log signed two histories, as bytes that convince without anyone's word.
 
-use candor_core::codec::{DecodeError, Reader, Writer as _};
-use candor_core::limits::NOTE_BYTES_MAX;
-use candor_core::note::{LogVerifier, LogVerifyError, NoteError, SignedNote};
 use thiserror::Error;
+
+use super::signed_note::{NoteError, SignedNote};
+use super::verified::{LogVerifier, LogVerifyError};
+use crate::codec::{DecodeError, Reader, Writer as _};
+use crate::limits::NOTE_BYTES_MAX;
 
 const FORMAT: u8 = 1;
 
@@ -83,7 +85,12 @@ impl Evidence {
         let earlier = SignedNote::parse(reader.opaque32(NOTE_BYTES_MAX, "earlier note")?)?;
         let later = SignedNote::parse(reader.opaque32(NOTE_BYTES_MAX, "later note")?)?;
         reader.finish()?;
-        Self::new(log, &earlier, &later)
+        let evidence = Self::new(log, &earlier, &later)?;
+        // Only the log's own lines belong in the file.
+        if evidence.to_bytes() != bytes {
+            return Err(DecodeError::Invalid { field: "notes" }.into());
+        }
+        Ok(evidence)
     }
 
     /// The checkpoint that was seen first, with the log's signatures.
