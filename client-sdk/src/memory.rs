@@ -6,7 +6,7 @@
 //! struct { uint8 format = 1; uint32 greatest; opaque commitment[32]; } AccountMemory;  // 37 bytes
 //! struct { uint8 format = 1; optional<AccountMemory> monitored;
 //!          uint8 count; struct { uint32 version; opaque value_hash[32]; } published[count];
-//!        } OwnMemory;
+//!        } OwnMemory;                    // published strictly ascending; versions may repeat
 //! ```
 
 use candor_core::Hash;
@@ -154,7 +154,8 @@ impl AccountMemory {
 pub(crate) struct OwnMemory {
     /// The newest version that monitoring found in order, or the person acknowledged.
     pub(crate) monitored: Option<AccountMemory>,
-    /// What this device submitted since: version and SHA-256 of the value, ascending.
+    /// What this device submitted since: version and SHA-256 of the value, strictly ascending. A
+    /// version may have several values, when an attempt's outcome was unknown and another followed.
     pub(crate) published: Vec<(u32, Hash)>,
 }
 
@@ -186,7 +187,7 @@ impl OwnMemory {
             for _ in 0..count {
                 published.push((reader.u32("version")?, reader.hash("value hash")?));
             }
-            let ascending = published.is_sorted_by(|a, b| a.0 < b.0);
+            let ascending = published.is_sorted_by(|a, b| a < b);
             if !ascending || count > PUBLISHED_MAX {
                 return Err(DecodeError::Invalid { field: "published" });
             }
@@ -199,22 +200,29 @@ impl OwnMemory {
         decoded.map_err(damaged)
     }
 
-    /// Remembers, before it is sent, that this device publishes a value.
-    pub(crate) fn publish(&mut self, version: u32, value: Hash) -> Result<(), Error> {
-        self.withdraw(version);
+    /// Remembers, before it is sent, that this device publishes a value. Returns whether that is
+    /// new: it is not if an earlier attempt, whose outcome is unknown, was the same.
+    pub(crate) fn publish(&mut self, version: u32, value: Hash) -> Result<bool, Error> {
+        // A monitored version has its value for good: nothing published now can become it.
+        if self.monitored.is_some_and(|it| version <= it.greatest) {
+            return Ok(false);
+        }
+        let entry = (version, value);
+        let Err(place) = self.published.binary_search(&entry) else {
+            return Ok(false);
+        };
         if self.published.len() >= PUBLISHED_MAX {
             return Err(Error::NotMonitored {
                 limit: PUBLISHED_MAX,
             });
         }
-        self.published.push((version, value));
-        self.published.sort_unstable_by_key(|entry| entry.0);
-        Ok(())
+        self.published.insert(place, entry);
+        Ok(true)
     }
 
-    /// Forgets a version that was refused.
-    pub(crate) fn withdraw(&mut self, version: u32) {
-        self.published.retain(|entry| entry.0 != version);
+    /// Forgets a publication that was refused.
+    pub(crate) fn withdraw(&mut self, version: u32, value: Hash) {
+        self.published.retain(|entry| *entry != (version, value));
     }
 
     /// Monitoring is done up to this version.

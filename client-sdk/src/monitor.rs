@@ -107,9 +107,17 @@ impl<S: Store> Client<S> {
         label: &Label,
         others: &[PublishedVersion],
     ) -> Result<OwnReport, Error> {
-        let own = self.session().await?.own_memory(label).await?;
-        let from = own.monitored.map_or(0, |monitored| monitored.greatest);
-        let found = self.versions(label, from).await?;
+        let mut own = self.session().await?.own_memory(label).await?;
+        let (own, found) = loop {
+            let from = own.monitored.map_or(0, |monitored| monitored.greatest);
+            let found = self.versions(label, from).await?;
+            // Read again: what was found may have been published, or settled, meanwhile.
+            let now = self.session().await?.own_memory(label).await?;
+            if now.monitored == own.monitored {
+                break (now, found);
+            }
+            own = now;
+        };
         let report = judge(label, &own, others, &found)?;
         if report.alerts().next().is_none() && report.newest != own.monitored {
             self.acknowledge(&report).await?;
@@ -201,13 +209,15 @@ fn judge(
         });
     }
     let greatest = newest.map(|newest| newest.greatest);
-    let missing = published(own).map(|entry| entry.version);
+    let submitted = published(own).map(|entry| entry.version);
+    let mut missing: Vec<_> = submitted
+        .filter(|version| Some(*version) > greatest)
+        .collect();
+    missing.dedup();
     Ok(OwnReport {
         label: label.clone(),
         versions,
-        missing: missing
-            .filter(|version| Some(*version) > greatest)
-            .collect(),
+        missing,
         newest,
     })
 }

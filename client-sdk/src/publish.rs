@@ -58,8 +58,9 @@ impl<S: Store> Client<S> {
     /// server's deadline. The version must be the greatest one plus one, 0 for a new label.
     ///
     /// That this device publishes the value is remembered before it is sent, so that monitoring
-    /// will know it even if no answer comes. After [`Error::Timeout`] or [`Error::Unreachable`] the
-    /// update may have happened or not: look the label up before trying again.
+    /// will know it even if no answer comes. After every error but [`Error::Refused`], foremost
+    /// [`Error::OutcomeUnknown`], [`Error::Timeout`] and [`Error::Unreachable`], the update may have
+    /// happened or not: look the label up before trying again.
     ///
     /// # Errors
     ///
@@ -70,7 +71,8 @@ impl<S: Store> Client<S> {
         let bytes = value.encode();
         let mut session = self.session().await?;
         let mut own = session.own_memory(label).await?;
-        own.publish(version, value_hash(&bytes))?;
+        let hash = value_hash(&bytes);
+        let is_new = own.publish(version, hash)?;
         session.remember_own(label, &own);
         session.commit().await?;
 
@@ -91,11 +93,14 @@ impl<S: Store> Client<S> {
             },
             Outcome::Committed(committed) => Ok(Published::Committed(self.receipt(committed)?)),
             Outcome::Refused(refused) => {
-                let mut session = self.session().await?;
-                let mut own = session.own_memory(label).await?;
-                own.withdraw(version);
-                session.remember_own(label, &own);
-                session.commit().await?;
+                // An earlier attempt may have become the version, or still become it.
+                if is_new && refused.greatest_version < Some(version) {
+                    let mut session = self.session().await?;
+                    let mut own = session.own_memory(label).await?;
+                    own.withdraw(version, hash);
+                    session.remember_own(label, &own);
+                    session.commit().await?;
+                }
                 Err(refusal(refused))
             }
         }

@@ -128,8 +128,14 @@ impl Rpc {
         }
         let mut client =
             RegistrarClient::new(self.channel.clone()).max_decoding_message_size(self.limit_bytes);
-        self.call(self.submit_timeout, client.submit_update(request))
-            .await
+        let response = self.call(self.submit_timeout, client.submit_update(request));
+        response.await.map_err(|error| match error {
+            // How the server says that it does not know itself.
+            Error::ServerFailed {
+                code: Code::Unknown,
+            } => Error::OutcomeUnknown,
+            error => error,
+        })
     }
 
     /// The epochs from `from_epoch` to `to_epoch`, both included.
@@ -192,15 +198,16 @@ impl Rpc {
             Code::ResourceExhausted => Error::Overloaded,
             Code::Unimplemented => Error::Unsupported,
             Code::Unauthenticated | Code::PermissionDenied => Error::Unauthorized,
-            // What the transport itself says of a message above the limit; servers of this protocol
-            // use the code for nothing else.
+            // What the transport says of a message above the limit, and the server of an answer
+            // that would be too large.
             Code::OutOfRange => Error::ResponseTooLarge {
                 limit_bytes: self.limit_bytes,
             },
-            code @ (Code::InvalidArgument
-            | Code::NotFound
-            | Code::FailedPrecondition
-            | Code::AlreadyExists) => Error::Rejected { code },
+            // The published log does not reach where the device asks: the server is behind.
+            code @ Code::FailedPrecondition => Error::ServerFailed { code },
+            code @ (Code::InvalidArgument | Code::NotFound | Code::AlreadyExists) => {
+                Error::Rejected { code }
+            }
             // A status that comes from below the protocol has its cause with it.
             _ if std::error::Error::source(&status).is_some() => {
                 Error::Unreachable(Box::new(status))

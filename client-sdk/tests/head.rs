@@ -298,6 +298,9 @@ async fn being_offline_is_no_attack() {
         (tonic::Code::Unauthenticated, "unauthorized"),
         (tonic::Code::PermissionDenied, "unauthorized"),
         (tonic::Code::InvalidArgument, "request-rejected"),
+        (tonic::Code::OutOfRange, "response-too-large"),
+        (tonic::Code::FailedPrecondition, "server-failed"),
+        (tonic::Code::Unknown, "server-failed"),
         (tonic::Code::Internal, "server-failed"),
         (tonic::Code::DataLoss, "server-failed"),
     ] {

@@ -3,11 +3,17 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use candor_core::account::{Change, VerifiedValue};
 use candor_core::answer::HeadProof;
 use candor_proto::v1::submit_update_response::Outcome;
 use candor_proto::{head_to_wire, v1};
-use candor_sdk::{AuditState, Error, Fault, OwnReport, Published, Verdict};
+use candor_sdk::{
+    AuditState, Client, ClientConfig, Error, Fault, Key, MemoryStore, OwnReport, Published, Store,
+    StoreError, Verdict,
+};
 use common::world::World;
 use common::{ALICE, BOB, Scene, binding, label, states, value, world};
 
@@ -194,6 +200,101 @@ async fn refused_and_lost_updates_are_told_apart() {
     });
     let error = publish(&scene, 1).await.unwrap_err();
     assert!(matches!(error, Error::Refused { code, .. } if code == "unknown"));
+}
+
+/// Publishes, with an answer that is lost after the update happened.
+async fn publish_unanswered(scene: &Scene, version: u32, value: &VerifiedValue) -> Error {
+    scene.lie(|lies| {
+        lies.submitted = Some(Box::new(|_, response| response.outcome = None));
+    });
+    let error = scene.client.publish(version, value).await.unwrap_err();
+    scene.be_honest();
+    error
+}
+
+#[tokio::test]
+async fn an_update_that_happened_unanswered_is_expected_whatever_is_tried_again() {
+    for again in [value(ALICE, 0), binding(ALICE, BOB)] {
+        let scene = scene().await;
+        publish_unanswered(&scene, 0, &value(ALICE, 0)).await;
+        let refused = scene.client.publish(0, &again).await.unwrap_err();
+        assert_eq!(refused.code(), "update-refused");
+        let report = scene.client.monitor_own(&label(ALICE), &[]).await.unwrap();
+        assert_eq!((report.versions().len(), alerts(&report).len()), (1, 0));
+        // Once it is monitored, a late attempt is nothing to remember.
+        assert!(publish(&scene, 0).await.is_err());
+        let left = scene.client.published(&label(ALICE)).await.unwrap();
+        assert!(left.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_takes_back_its_own_attempt_only() {
+    let scene = scene().await;
+    scene.lie(|lies| lies.status = Some(tonic::Status::unknown("")));
+    let unknown = publish(&scene, 0).await.unwrap_err();
+    assert_eq!(
+        (unknown.code(), unknown.fault()),
+        ("outcome-unknown", Fault::ServerBehind)
+    );
+    scene.be_honest();
+    scene.lie(|lies| {
+        lies.drops_updates = true;
+        lies.submitted = Some(Box::new(|_, response| {
+            response.outcome = Some(Outcome::Refused(v1::Refused {
+                code: "overloaded".to_owned(),
+                retryable: true,
+                ..Default::default()
+            }));
+        }));
+    });
+    // The first attempt may be on its way still; another value was never accepted.
+    assert!(publish(&scene, 0).await.unwrap_err().is_retryable());
+    let other = binding(ALICE, BOB);
+    assert!(scene.client.publish(0, &other).await.is_err());
+    let left = scene.client.published(&label(ALICE)).await.unwrap();
+    assert_eq!(left.len(), 1);
+    scene.be_honest();
+    publish_unanswered(&scene, 0, &other).await;
+    let report = scene.client.monitor_own(&label(ALICE), &[]).await.unwrap();
+    assert_eq!((report.missing(), alerts(&report).len()), (&[][..], 0));
+}
+
+/// A store that, once told to, answers two reads from what it held before.
+#[derive(Default)]
+struct LateStore {
+    inner: MemoryStore,
+    before: Mutex<(BTreeMap<Key, Vec<u8>>, u32)>,
+}
+
+impl Store for LateStore {
+    fn read(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut before = self.before.lock().unwrap();
+        if before.1 > 0 {
+            before.1 -= 1;
+            return Ok(before.0.get(key).cloned());
+        }
+        self.inner.read(key)
+    }
+
+    fn write(&self, changes: &[candor_sdk::Change]) -> Result<(), StoreError> {
+        self.inner.write(changes)
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_while_it_is_monitored_is_expected() {
+    let scene = scene().await;
+    let now_s = scene.world().now_s;
+    let config = ClientConfig::new(&format!("http://{}", scene.address), scene.world().trust());
+    let config = config.with_clock(move || now_s);
+    let client = Client::new(config, LateStore::default()).unwrap();
+    let before = client.store().inner.entries();
+    client.publish(0, &value(ALICE, 0)).await.unwrap();
+    // Monitoring reads the log's entry and the account's as if it had begun before.
+    *client.store().before.lock().unwrap() = (before, 2);
+    let report = client.monitor_own(&label(ALICE), &[]).await.unwrap();
+    assert_eq!((report.versions().len(), alerts(&report).len()), (1, 0));
 }
 
 #[tokio::test]

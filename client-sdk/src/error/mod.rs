@@ -111,6 +111,9 @@ pub enum Error {
         /// The same update may succeed later.
         retryable: bool,
     },
+    /// The server does not know whether the update happened.
+    #[error("the server does not know whether the update happened")]
+    OutcomeUnknown,
     /// The server could not be reached, or the connection broke.
     #[error("the server could not be reached")]
     Unreachable(#[source] Box<tonic::Status>),
@@ -120,10 +123,10 @@ pub enum Error {
     /// The server has too much to do.
     #[error("the server is overloaded")]
     Overloaded,
-    /// The answer is longer than the device accepts.
-    #[error("the answer is longer than {limit_bytes} bytes")]
+    /// The answer is longer than the device accepts, or than the server sends.
+    #[error("the answer is too large; this device accepts {limit_bytes} bytes")]
     ResponseTooLarge {
-        /// The limit.
+        /// The device's limit.
         limit_bytes: usize,
     },
     /// The server does not offer this call.
