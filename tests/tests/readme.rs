@@ -105,6 +105,31 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn files_that_are_named_exist() {
+    let mut checked = 0;
+    let is_path = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for folder in [
+            "core/",
+            "server/",
+            "witness/",
+            "client-sdk/",
+            "cli/",
+            "tests/",
+        ] {
+            for path in after(&text, &format!("`{folder}"), is_path) {
+                let path = format!("{folder}{path}");
+                let is_there = root().join(&path).exists();
+                assert!(is_there, "{}: {path}", document.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 20, "paths are found");
+}
+
+#[test]
 fn make_targets_exist() {
     let makefile = read("Makefile");
     for document in documents() {
