@@ -75,7 +75,7 @@ fn make(
     http_listen: SocketAddr,
 ) -> Result<(), String> {
     let (config, keys) = init::init(directory, origin, grpc_listen, http_listen)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| logging::with_sources(&error))?;
     println!("Made the log {origin} in {}.\n", directory.display());
     println!("Its keys, for witnesses and devices:");
     for key in keys {
@@ -96,13 +96,13 @@ fn serve(config: &std::path::Path, log_json: bool) -> Result<(), String> {
     } else {
         logging::Format::Human
     };
-    logging::init(format).map_err(|error| error.to_string())?;
-    let config = Config::read(config).map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    logging::init(format).map_err(|error| logging::with_sources(&error))?;
+    let config = Config::read(config).map_err(|error| logging::with_sources(&error))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| logging::with_sources(&error))?;
     runtime.block_on(async {
-        let shutdown = shutdown::on_signal().map_err(|error| error.to_string())?;
+        let shutdown = shutdown::on_signal().map_err(|error| logging::with_sources(&error))?;
         run::run(config, shutdown)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| logging::with_sources(&error))
     })
 }

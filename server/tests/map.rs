@@ -113,12 +113,13 @@ fn spread(from: u64, count: u64) -> Vec<[u8; 32]> {
 }
 
 /// Keys that share long prefixes: deep trees, buckets that split at once, both ends of the range.
+/// Never 255 bits and more: no two outputs of the VRF do, and a proof has no depth for it.
 fn crowded() -> impl Strategy<Value = [u8; 32]> {
     let ends = prop_oneof![Just(0), Just(0xff), Just(0x80)];
-    (ends, 0usize..32, any::<u8>(), any::<u8>()).prop_map(|(fill, at, byte, last)| {
+    (ends, 0usize..31, any::<u8>(), any::<u8>()).prop_map(|(fill, at, byte, last)| {
         let mut key = [fill; 32];
         key[at] = byte;
-        key[31] = last;
+        key[30] = last;
         key
     })
 }

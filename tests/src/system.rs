@@ -149,7 +149,7 @@ impl System {
                 ("# http = \"127.0.0.1:7380\"", &format!("http = \"{http}\"")),
                 ("# grpc = \"127.0.0.1:7381\"", &format!("grpc = \"{grpc}\"")),
                 (
-                    "# grpc = \"http://127.0.0.1:7400\"",
+                    "# grpc = \"http://127.0.0.1:8430\"",
                     &format!("grpc = \"http://{}\"", self.server.grpc),
                 ),
             ],

@@ -117,6 +117,11 @@ impl Cosigner {
             .map(SoftwareSigner::verifier_key)
     }
 
+    /// How many lines [`Self::cosign`] makes.
+    pub const fn line_count(is_map_checked: bool) -> usize {
+        if is_map_checked { 4 } else { 2 }
+    }
+
     /// Cosigns a checkpoint, with the map's keys too if the caller has checked its map.
     ///
     /// # Errors

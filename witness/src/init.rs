@@ -74,7 +74,7 @@ fn config(name: &str, logs: &[VerifierKey]) -> String {
         for key in keys {
             let _ = writeln!(text, "  {},", quoted(&key.to_string()));
         }
-        text.push_str("]\n# grpc = \"http://127.0.0.1:7400\"\n");
+        text.push_str("]\n# grpc = \"http://127.0.0.1:8430\"\n");
     }
     text
 }

@@ -91,7 +91,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Standard error may be closed; there is nobody left to tell then.
-            let _ = writeln!(io::stderr(), "candor-witness: {}", with_sources(&*failure));
+            let _ = writeln!(
+                io::stderr(),
+                "candor-witness: {}",
+                logging::with_sources(&*failure)
+            );
             match failure.downcast_ref() {
                 Some(ServerError::StoreFailed(_)) => ExitCode::from(3),
                 _ => ExitCode::FAILURE,
@@ -163,19 +167,4 @@ fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
     }
     store::clear_alarms(&config.paths, origin)?;
     Ok(())
-}
-
-/// The message with those of its causes, unless a message has its cause's words already.
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let message = cause.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        source = cause.source();
-    }
-    text
 }

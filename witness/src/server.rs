@@ -17,6 +17,9 @@ use crate::store::{Store, StoreError, WriterThread};
 use crate::witness::{Log, Witness};
 use crate::{grpc, http};
 
+/// How long gRPC calls may take to end when the witness goes down.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Why the witness did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -144,14 +147,28 @@ impl Server {
             () = stop.cancelled() => None,
         };
         stop.cancel();
+        let mut is_drained = true;
         let ended = match ended {
             Some(ended) => ended,
-            None => grpc.await,
+            // A peer that keeps its streams open does not keep the witness up.
+            None => match tokio::time::timeout(DRAIN, &mut grpc).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    grpc.abort();
+                    is_drained = false;
+                    Ok(Ok(()))
+                }
+            },
         };
         tasks.close();
         tasks.wait().await;
         // The last store goes with it, and so the thread that writes ends.
         drop(self.witness);
+        // Unless such a peer's connection holds it. What was answered is durable all the same, and a
+        // thread that failed has ended already.
+        if !is_drained && !self.store_stopped.is_cancelled() {
+            return Ok(());
+        }
         let writer = tokio::task::spawn_blocking(|| self.writer.join());
         match writer.await {
             Ok(Ok(result)) => result.map_err(ServerError::StoreFailed)?,

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use candor_core::log::ProofError;
 use candor_core::note::{
     AddCheckpoint, Checkpoint, LogVerifier, SignError, SignatureLine, monitoring_path,
 };
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::cosigner::Cosigner;
-use crate::decision::{Refusal, Submission, admit, decide};
+use crate::decision::{Recorded, Refusal, Submission, admit, decide};
 use crate::evidence::{Contradiction, Evidence};
 use crate::map::CheckedRoots;
 use crate::metrics::{Metrics, Outcome};
@@ -230,6 +231,14 @@ impl Witness {
             }
         }
         let timestamp_s = next_timestamp_s(now_s(), entry.state.as_deref());
+        // Anybody can repeat a checkpoint: within one second the answer is the one already given.
+        if let Some(state) = &entry.state
+            && state.recorded() == Recorded::of(checkpoint)
+            && state.timestamp_s() == timestamp_s
+            && state.cosignatures().len() == Cosigner::line_count(is_map_checked)
+        {
+            return Ok(state.cosignatures().to_vec());
+        }
         let lines = self
             .cosign(checkpoint.clone(), is_map_checked, timestamp_s)
             .await?;
@@ -268,8 +277,13 @@ impl Witness {
             let note = state.log_note().clone();
             if submission.contradicts(&recorded) {
                 self.fork(submission, note).await?;
-            } else if matches!(refusal, Err(Refusal::Inconsistent(_)))
-                && submission.checkpoint().checkpoint().size() > recorded.size
+            } else if matches!(
+                &refusal,
+                // Of the right length: anybody can send a public checkpoint with a proof of another.
+                Err(Refusal::Inconsistent(
+                    ProofError::OldRootMismatch | ProofError::RootMismatch
+                ))
+            ) && submission.checkpoint().checkpoint().size() > recorded.size
             {
                 self.keep(submission, Contradiction::Unresolved(note)).await;
             }

@@ -1,7 +1,7 @@
 //! `candor.v1.Audit`: the feed of epochs for witnesses and auditors.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::time::Duration;
 
 use candor_proto::Bytes;
 use candor_proto::v1::audit_server::Audit;
@@ -14,6 +14,9 @@ use super::Service;
 
 /// Longest part of a delta in one message, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// How long a reader may take to make room for a message.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Messages that wait for a slow reader.
 const CHUNKS_AHEAD: usize = 4;
@@ -36,8 +39,6 @@ impl Audit for Service {
                 "epochs begin at 1; record 0 is GetConfig's",
             ));
         }
-        let place = Arc::clone(&self.feeds).try_acquire_owned();
-        let place = place.map_err(|_| Status::resource_exhausted("too many feeds; try later"))?;
         let newest = self.signed.borrow().as_ref().map_or(0, |head| head.epoch());
         let to_epoch = match (follow, to_epoch) {
             (true, _) => u64::MAX,
@@ -45,11 +46,7 @@ impl Audit for Service {
             (false, to_epoch) => to_epoch.min(newest),
         };
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
-        let feed = feed(self.clone(), from_epoch, to_epoch, chunks);
-        tokio::spawn(async move {
-            feed.await;
-            drop(place);
-        });
+        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
@@ -66,6 +63,12 @@ async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks) {
             () = chunks.closed() => return,
             signed = is_signed => if signed.is_err() { return },
         }
+        // A place is held while an epoch is in memory: waiting for the next one takes none.
+        let _place = tokio::select! {
+            () = service.shutdown.cancelled() => return,
+            () = chunks.closed() => return,
+            place = service.feeds.acquire() => place.expect("the semaphore is never closed"),
+        };
         let rows = service
             .read(move |this| Ok((this.ledger.record(epoch)?, this.ledger.delta(epoch)?)))
             .await;
@@ -97,7 +100,8 @@ async fn send(epoch: u64, record: Vec<u8>, delta: Vec<u8>, chunks: &Chunks) -> C
             delta_part: delta.slice(start..end),
             last,
         };
-        if chunks.send(Ok(chunk)).await.is_err() {
+        let sent = tokio::time::timeout(CHUNK_TIMEOUT, chunks.send(Ok(chunk))).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return ControlFlow::Break(());
         }
         if last {

@@ -30,8 +30,12 @@ use crate::sequencer::admission::Admission;
 /// Longest request message in bytes: an update of 64 KiB, or 64 labels, and room for the rest.
 const REQUEST_BYTES_MAX: usize = 128 << 10;
 
-/// Most audit feeds at a time, over all connections.
+/// Most epochs that audit feeds hold in memory at a time, over all connections.
 pub const FEEDS_MAX: usize = 64;
+
+/// Most reads of the store at a time, fewer than the runtime has threads for blocking work: the
+/// publisher needs some too.
+pub const READS_MAX: usize = 64;
 
 /// How long a lookup may take.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,6 +57,8 @@ pub struct Service {
     pub registrar: Arc<RegistrarToken>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Turns to read the store.
+    pub reads: Arc<Semaphore>,
     /// Places of audit feeds; each holds one epoch's delta in memory.
     pub feeds: Arc<Semaphore>,
     /// Ends the streams.
@@ -85,8 +91,14 @@ impl Service {
         &self,
         read: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, Status> {
+        let turn = Arc::clone(&self.reads).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
         let this = self.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&this));
+        let reading = tokio::task::spawn_blocking(move || {
+            let result = read(&this);
+            drop(turn);
+            result
+        });
         reading
             .await
             .map_err(|_| Status::internal("a read was interrupted"))?

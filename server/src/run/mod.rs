@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use candor_core::limits::{KEY_NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 use candor_core::note::{Checkpoint, LogVerifyError, Policy, PolicyLog, SignedNote};
 use candor_host::{durable, http as edge};
 use thiserror::Error;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::running::Running;
 use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
-use crate::api::{FEEDS_MAX, RegistrarToken, Service};
+use crate::api::{FEEDS_MAX, READS_MAX, RegistrarToken, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::head::{Freshness, Published, PublishedHead, SignedHead};
@@ -153,10 +154,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let ledger = open(&config).await?;
     let recovered = {
         let (ledger, signer, vrf) = (ledger.clone(), Arc::clone(&signer), Arc::clone(&vrf));
-        let clock = clock.clone();
+        let (clock, policy) = (clock.clone(), Arc::clone(&policy));
         tokio::task::spawn_blocking(move || {
             let tip = recovery::recover(&ledger, &signer, vrf.public_key(), &anchor, &clock)?;
-            let last = last_published(&ledger, &signer, &tip.skeleton, tip.size)?;
+            let last = last_published(&ledger, &signer, &policy, &tip.skeleton, tip.size)?;
             Ok::<_, RunError>((tip, last, anchor))
         })
     };
@@ -227,6 +228,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         vrf,
         registrar,
         metrics: Arc::clone(&metrics),
+        reads: Arc::new(Semaphore::new(READS_MAX)),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         shutdown: stop.shutdown.clone(),
         unpublishing: stop.unpublish.clone(),
@@ -284,6 +286,12 @@ fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str>
     if !policy.is_satisfied_by(|witness| witness.url().is_some()) {
         return Err("the quorum needs witnesses for which the policy has no address");
     }
+    let lines = own.len() + policy.witnesses().len();
+    let large = large_keys(signer, policy).len();
+    // An ML-DSA-44 line is about 3.3 KiB and its key's name.
+    if lines > NOTE_SIGNATURES_MAX || large * (3584 + KEY_NAME_BYTES_MAX) > NOTE_BYTES_MAX {
+        return Err("the policy lists more witness keys than fit one signed head");
+    }
     Ok(())
 }
 
@@ -316,6 +324,7 @@ async fn open(config: &Config) -> Result<Ledger, RunError> {
 fn last_published(
     ledger: &Ledger,
     signer: &LogSigner,
+    policy: &Policy,
     newest: &crate::map::Skeleton,
     newest_size: u64,
 ) -> Result<Option<(SignedHead, SignedNote, u64)>, RunError> {
@@ -334,6 +343,11 @@ fn last_published(
             what: "published head",
         }
         .into());
+    }
+    // The policy may be another one than the head was published under.
+    if let Err(error) = policy.verify_checkpoint(&note) {
+        tracing::warn!(%error, "the head published last does not satisfy the policy");
+        return Ok(None);
     }
     let skeleton = if size == newest_size {
         newest.clone()

@@ -184,7 +184,8 @@ pub fn create(paths: &Paths) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes the alarms of log `origin`, of its entries and of its map. Its record stays.
+/// Removes the alarms of log `origin`, of its entries and of its map, and how far its map was
+/// checked. Its record stays.
 ///
 /// # Errors
 ///

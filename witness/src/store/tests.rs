@@ -97,6 +97,7 @@ async fn a_change_is_there_after_a_restart() {
     let (store, thread) = open(&paths);
     let entry = store.entry(ORIGIN);
     assert_eq!((entry.fork, entry.map_alarm), (None, None));
+    assert_eq!(store.map_progress(ORIGIN).unwrap(), None);
     assert_eq!(entry.state, Some(state(5)));
     close((store, thread));
 }
