@@ -206,8 +206,8 @@ fn template(config: &Config) -> String {
     );
     let danger = match config.danger_without_map_witnesses {
         true => {
-            "\n# Accepts a quorum that can be met without anyone who checks the map: the server could\n\
-             # show a version for a moment and remove it again.\n\
+            "\n# Accepts a quorum that can be met without anyone who checks the map: the server\n\
+             # could show a version for a moment and remove it again.\n\
              danger_without_map_witnesses = true\n"
         }
         false => "",

@@ -59,8 +59,8 @@ impl<S: Store> Client<S> {
     ///
     /// That this device publishes the value is remembered before it is sent, so that monitoring
     /// will know it even if no answer comes. After every error but [`Error::Refused`], foremost
-    /// [`Error::OutcomeUnknown`], [`Error::Timeout`] and [`Error::Unreachable`], the update may have
-    /// happened or not: look the label up before trying again.
+    /// [`Error::OutcomeUnknown`], [`Error::Timeout`] and [`Error::Unreachable`], the update may
+    /// have happened or not: look the label up before trying again.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 //! The one binary encoding of hashed, signed and proved structures: TLS presentation (RFC 8446,
 //! section 3).
 //!
-//! Integers are unsigned and big-endian; an optional value is preceded by a byte 0 or 1, a vector by
-//! its length, whose width follows from the vector's greatest length. What the length of a vector of
-//! structures counts is for the structure that holds it to say: elements where KEYTRANS defines it
-//! (draft-ietf-keytrans-protocol), bytes in an account's state. [`Reader`] never
+//! Integers are unsigned and big-endian; an optional value is preceded by a byte 0 or 1, a vector
+//! by its length, whose width follows from the vector's greatest length. What the length of a
+//! vector of structures counts is for the structure that holds it to say: elements where KEYTRANS
+//! defines it (draft-ietf-keytrans-protocol), bytes in an account's state. [`Reader`] never
 //! allocates before it knows that the bytes are there, and [`Reader::finish`] refuses what is left
 //! over, so that every structure has exactly one encoding.
 

@@ -35,10 +35,10 @@ pub const PREFIX_ELEMENTS_MAX: usize = 255 * SEARCH_KEY_BITS;
 /// Largest log size. C2SP implementations in Go hold it in an `int64`.
 pub const LOG_SIZE_MAX: u64 = (1 << 63) - 1;
 
-/// Most hashes in a consistency or inclusion proof (c2sp.org/tlog-witness allows 63 lines). A log of
-/// less than 2^63 leaves has at most 63 levels below the root, so an inclusion proof always fits. A
-/// consistency proof may have one hash more than levels, its seed: it would need 64 in a log of
-/// more than 2^62 leaves, which no log reaches.
+/// Most hashes in a consistency or inclusion proof (c2sp.org/tlog-witness allows 63 lines). A log
+/// of less than 2^63 leaves has at most 63 levels below the root, so an inclusion proof always
+/// fits. A consistency proof may have one hash more than levels, its seed: it would need 64 in a
+/// log of more than 2^62 leaves, which no log reaches.
 pub const LOG_PROOF_HASHES_MAX: usize = 63;
 
 /// Most label-versions that one epoch inserts.

@@ -15,7 +15,8 @@ use crate::sequencer::Pace;
 /// Longest configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
 
-/// How long updates wait for witnesses before they are refused: as long as a round of the publisher.
+/// How long updates wait for witnesses before they are refused: as long as a round of the
+/// publisher.
 const PUBLICATION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the configuration cannot be used. The operator is at fault.
@@ -169,7 +170,8 @@ impl Config {
 /// The text of a new configuration file.
 pub fn template(origin: &str, grpc_listen: SocketAddr, http_listen: SocketAddr) -> String {
     format!(
-        r#"# Configuration of a Candor log. Paths are relative to this file. Unknown keys are refused.
+        r#"# Configuration of a Candor log.
+# Paths are relative to this file. Unknown keys are refused.
 
 # The log's name, in every checkpoint, for ever. Devices and witnesses know the log by it.
 origin = "{origin}"

@@ -1,5 +1,5 @@
-//! Garbage, oversized and never-ending requests on every port of a running system: each gets a clear
-//! refusal, nothing is lost, and memory does not grow.
+//! Garbage, oversized and never-ending requests on every port of a running system: each gets a
+//! clear refusal, nothing is lost, and memory does not grow.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 

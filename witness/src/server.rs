@@ -164,8 +164,8 @@ impl Server {
         tasks.wait().await;
         // The last store goes with it, and so the thread that writes ends.
         drop(self.witness);
-        // Unless such a peer's connection holds it. What was answered is durable all the same, and a
-        // thread that failed has ended already.
+        // Unless such a peer's connection holds it. What was answered is durable all the same, and
+        // a thread that failed has ended already.
         if !is_drained && !self.store_stopped.is_cancelled() {
             return Ok(());
         }

@@ -279,7 +279,8 @@ impl Witness {
                 self.fork(submission, note).await?;
             } else if matches!(
                 &refusal,
-                // Of the right length: anybody can send a public checkpoint with a proof of another.
+                // Of the right length: anybody can send a public checkpoint with a proof of
+                // another.
                 Err(Refusal::Inconsistent(
                     ProofError::OldRootMismatch | ProofError::RootMismatch
                 ))

@@ -8,8 +8,8 @@ use candor_core::map::{Leaf, Leaves, hash_parent};
 use super::rows::{LeafRows, Prefix, RowError};
 
 /// Most leaves of a bucket. A lookup hashes one bucket, about this many leaves and parents at
-/// worst. A branch takes 112 bytes and there is one for each bucket but the first; uniform keys fill
-/// a bucket with 16 to 17 leaves on average, so memory is about 7 bytes a leaf.
+/// worst. A branch takes 112 bytes and there is one for each bucket but the first; uniform keys
+/// fill a bucket with 16 to 17 leaves on average, so memory is about 7 bytes a leaf.
 pub const BUCKET_LEAVES_MAX: usize = 24;
 
 /// Positions above this depth are built as tasks of their own, so that all cores share the work.

@@ -13,9 +13,9 @@
 //! A crash after 2 leaves the store ahead of the anchor by one epoch; recovery ([`recovery`]) goes
 //! through the same steps 3 to 5, with the same checkpoint, because a checkpoint follows from the
 //! store alone. An epoch that the store cleanly refuses fails its updates and nothing else. What
-//! cannot be read, or goes wrong at 2 with an unknown outcome, or later, is fatal: the process stops
-//! and recovery finds out. What this rules out: a signature on something that a crash can take back,
-//! and a second history.
+//! cannot be read, or goes wrong at 2 with an unknown outcome, or later, is fatal: the process
+//! stops and recovery finds out. What this rules out: a signature on something that a crash can
+//! take back, and a second history.
 
 pub mod admission;
 pub mod epoch;

@@ -1,8 +1,9 @@
 //! Where the log stands when the server starts, and whether it may go on from there.
 //!
-//! The store alone tells the state: the log's root is computed from the tiles' right edge, the map's
-//! from every leaf row, and both are compared with the head and the newest record, then the head with the anchor, the clock and the keys. In doubt nothing is signed. What
-//! only the witnesses can tell is asked after this, before the sequencer runs.
+//! The store alone tells the state: the log's root is computed from the tiles' right edge, the
+//! map's from every leaf row, and both are compared with the head and the newest record, then the
+//! head with the anchor, the clock and the keys. In doubt nothing is signed. What only the
+//! witnesses can tell is asked after this, before the sequencer runs.
 
 use candor_core::Hash;
 use candor_core::crypto::VrfPublicKey;

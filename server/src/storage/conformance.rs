@@ -17,8 +17,9 @@ macro_rules! conformance_tests {
     ($new_opener:expr) => {
         $crate::storage::conformance::conformance_tests!($new_opener;
             empty_store, rows_come_back, tables_are_apart, order_of_scans, ranges_at_edges,
-            scans_stop_when_told, visitors_may_use_the_store, later_writes_stand, ranges_are_removed,
-            preconditions, limits_are_kept, values_of_all_sizes, many_rows, reopening_keeps_commits,
+            scans_stop_when_told, visitors_may_use_the_store, later_writes_stand,
+            ranges_are_removed, preconditions, limits_are_kept,
+            values_of_all_sizes, many_rows, reopening_keeps_commits,
             scans_see_whole_batches, batches_appear_whole
         );
     };

@@ -1,9 +1,10 @@
 //! Following a log's map: every epoch's audit delta is checked, in order, from the first.
 //!
 //! [`MapProgress`] is the check itself, without I/O, in constant state; [`Follower`] receives the
-//! epochs of one log, has them checked, and publishes the roots it arrives at as [`CheckedRoots`]. The feed is not authenticated and need not be: a root that it leads to counts
-//! only if the log signed it. A check that fails is remembered until the operator removes it; a
-//! connection that fails accuses nobody.
+//! epochs of one log, has them checked, and publishes the roots it arrives at as [`CheckedRoots`].
+//! The feed is not authenticated and need not be: a root that it leads to counts only if the log
+//! signed it. A check that fails is remembered until the operator removes it; a connection that
+//! fails accuses nobody.
 
 mod feed;
 mod follower;

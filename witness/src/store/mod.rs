@@ -2,10 +2,10 @@
 //! checked.
 //!
 //! Every change goes through one thread, which commits what waits in one transaction, then writes
-//! the anchor, a small file apart from the database, then lets the askers go on. So when [`Store::apply`] returns, the
-//! change is on disk, twice. After any failure of the disk the thread ends and nothing more is
-//! changed: the outcome is unknown, and only a new start finds it out. Readers look at a copy in
-//! memory that holds committed changes only.
+//! the anchor, a small file apart from the database, then lets the askers go on. So when
+//! [`Store::apply`] returns, the change is on disk, twice. After any failure of the disk the thread
+//! ends and nothing more is changed: the outcome is unknown, and only a new start finds it out.
+//! Readers look at a copy in memory that holds committed changes only.
 
 mod anchor;
 mod tables;

@@ -74,8 +74,8 @@ pub fn write(
     Ok(Ok(()))
 }
 
-/// Removes the alarms of a log, and how far its map was checked: what raised an alarm may be in that
-/// already, so the map is checked again from its start.
+/// Removes the alarms of a log, and how far its map was checked: what raised an alarm may be in
+/// that already, so the map is checked again from its start.
 pub fn clear_alarms(database: &Database, origin: &str) -> Result<(), StoreError> {
     let transaction = begin(database)?;
     transaction.open_table(FORKS)?.remove(origin)?;

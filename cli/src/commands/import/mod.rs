@@ -32,8 +32,8 @@ pub enum Command {
 /// Registers every person of an OpenPGP keyring: valid keys become devices, further addresses lead
 /// to the first one.
 ///
-/// Running it again changes nothing: what is registered with the same content is skipped, with other
-/// content reported, never overwritten.
+/// Running it again changes nothing: what is registered with the same content is skipped, with
+/// other content reported, never overwritten.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
