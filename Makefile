@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help demo run test vectors fmt lint doc build tools
+.PHONY: help bench demo run test vectors fmt lint doc build tools
 
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
@@ -28,6 +28,9 @@ lint: tools ## Lints; warnings are errors
 
 doc: ## Builds the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+bench: ## Measures core operations; results in target/criterion
+	$(CARGO) bench --locked -p candor-benches
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \
