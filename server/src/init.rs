@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use candor_core::Hash;
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, VrfSecretKey};
 use candor_core::epoch::LogConfig;
 use candor_core::note::{KeyName, KeyNameError, SoftwareSigner, VerifierKey};
@@ -119,10 +120,8 @@ pub fn init(
     }
     let mut token = [0; 32];
     getrandom::fill(&mut token)?;
-    let token = token.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    });
+    // A digest prints as lower-case hexadecimal.
+    let token = Hash(token);
     durable::create_new(
         &directory.join("registrar-token"),
         format!("{token}\n").as_bytes(),

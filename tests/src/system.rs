@@ -327,3 +327,22 @@ pub fn edit(path: &Path, replacements: &[(&str, &str)]) -> Result<()> {
     }
     Ok(std::fs::write(path, text)?)
 }
+
+/// Copies a folder with everything in it.
+///
+/// # Errors
+///
+/// When something cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +10,7 @@ use axum::routing::{get, post};
 use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedValue};
 use candor_sdk::{Client, Error, MemoryStore, Published, Store};
 use candor_tests::process::http;
-use candor_tests::system::{System, edit};
+use candor_tests::system::{System, copy, edit};
 
 /// A first value for a label, with a device of this number.
 fn value(label: &Label, number: u32) -> VerifiedValue {
@@ -234,7 +233,7 @@ async fn a_restored_older_store_refuses_to_sign() {
     system.server.process().unwrap().terminate().unwrap();
     let home = system.server.folder().to_owned();
     let old = system.folder().join("old-store");
-    copy(&home.join("store"), &old);
+    copy(&home.join("store"), &old).unwrap();
     std::fs::copy(home.join("anchor"), system.folder().join("old-anchor")).unwrap();
     system.server.start().await.unwrap();
     device
@@ -244,7 +243,7 @@ async fn a_restored_older_store_refuses_to_sign() {
     system.server.process().unwrap().terminate().unwrap();
 
     std::fs::rename(home.join("store"), home.join("current")).unwrap();
-    copy(&old, &home.join("store"));
+    copy(&old, &home.join("store")).unwrap();
     assert!(refused(&mut system).contains("behind the anchor"));
     std::fs::copy(system.folder().join("old-anchor"), home.join("anchor")).unwrap();
     assert!(refused(&mut system).contains("a larger log"));
@@ -276,17 +275,4 @@ async fn a_second_instance_on_the_same_log_does_not_start() {
     let output = second.output().unwrap();
     assert!(output.contains("another instance"), "{output}");
     system.wait_published().await.unwrap();
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

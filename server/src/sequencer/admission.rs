@@ -225,7 +225,7 @@ impl Admission {
             let stored = self
                 .ledger
                 .search_key(label, version_needed)
-                .map_err(|_| Refusal::StorageUnavailable)?;
+                .map_err(failed)?;
             let key = match stored {
                 Some((key, _)) => key,
                 None => {

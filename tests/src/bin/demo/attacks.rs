@@ -1,6 +1,6 @@
 //! Three attacks by the operator, and who notices.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candor_core::Hash;
@@ -17,7 +17,7 @@ use candor_sdk::{Client, Error, Evidence, Fault, FileStore, MemoryStore};
 use candor_tests::Result;
 use candor_tests::process::{Process, http};
 use candor_tests::relay::{self, Lie};
-use candor_tests::system::{ORIGIN, System};
+use candor_tests::system::{ORIGIN, System, copy};
 
 use crate::stage::Stage;
 
@@ -222,18 +222,4 @@ fn replace(bytes: &mut [u8], from: &[u8; 32], to: &[u8; 32]) {
             bytes[start..start + 32].copy_from_slice(to);
         }
     }
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
