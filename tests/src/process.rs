@@ -1,9 +1,11 @@
 //! The programs under test, as child processes.
 
 use std::fs::{File, OpenOptions};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use candor_host::fetch::{self, Timeouts};
@@ -33,13 +35,29 @@ pub fn program(name: &str) -> Result<PathBuf> {
         .ok_or_else(missing)?)
 }
 
-/// An address on loopback that nothing listens on at the moment.
+/// Ports for programs that are stopped and started again. Below those that systems hand to
+/// outgoing connections: such a connection could take the port of a program that is down.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// An address on loopback that nothing listens on, and that is not given out again while a test
+/// runs.
 ///
 /// # Errors
 ///
 /// When the system has none.
 pub fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let ports = u32::from(PORTS.end - PORTS.start);
+    // Programs that run at the same time begin at different ports.
+    let first = std::process::id().wrapping_mul(509);
+    for _ in 0..ports {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + u16::try_from(first.wrapping_add(turn) % ports)?;
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    Err("no port is free".into())
 }
 
 /// A program that ends with its owner.
