@@ -78,7 +78,7 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Most updates of an epoch.
     pub epoch_updates_max: usize,
-    /// Memory for cached rows, in mebibytes.
+    /// Memory for what is read often, in mebibytes.
     pub cache_mib: u64,
     /// Free disk space below which updates are refused, in mebibytes.
     pub disk_reserve_mib: u64,
@@ -207,7 +207,8 @@ heartbeat_ms = 60000
 # Most updates of an epoch, at most 65536.
 epoch_updates_max = 16384
 
-# Memory for cached rows. Write buffers and the tree come on top, see docs/operating.md.
+# Memory for what is read often: accounts, parts of the tree, rows. The upper part of the tree and
+# write buffers come on top, see docs/operating.md.
 cache_mib = 256
 
 # Free disk space below which updates are refused. The engine needs it to tidy up.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, VrfSecretKey};
@@ -144,7 +145,7 @@ fn create_log(store: &Path, keys: &LogKeys) -> Result<(), InitError> {
         reserve_bytes: 0,
         ..FjallOptions::new(store)
     };
-    let ledger = Ledger::new(std::sync::Arc::new(FjallStorage::create(&options)?));
+    let ledger = Ledger::new(Arc::new(FjallStorage::create(&options)?), 0);
     let config = LogConfig {
         origin: keys.signer.origin().to_owned(),
         vrf_public_key: *keys.vrf.public_key().as_bytes(),

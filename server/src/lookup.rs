@@ -1,18 +1,18 @@
 //! Answering lookups from a published head.
 //!
 //! An answer reads rows up to the head's epoch and the head's tree, so it never mixes epochs,
-//! whatever is committed meanwhile. Nothing here waits for a writer or computes a VRF, except for
-//! search keys that were never asked for before: those of labels that do not exist, and of
-//! versions beyond the ladder that updates compute ahead.
+//! whatever is committed meanwhile. Nothing here waits for a writer. The VRF is computed only for
+//! labels that do not exist, for versions that were never on a ladder, and for what the workers
+//! that compute ahead have not reached yet.
 
 use candor_core::account::Label;
 use candor_core::answer::{AccountProof, Disclosure, Query, VersionProof};
-use candor_core::crypto::{Commitment, SearchKey, VrfProof, VrfSecretKey, vrf::vrf_input};
 use candor_core::map::prove;
 
 use crate::head::SignedHead;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Account, Ledger, LedgerError, ProvenKey};
 use crate::map::Position;
+use crate::sequencer::ladders::Ladders;
 
 /// Proves what the map holds of a label at a published head.
 ///
@@ -21,31 +21,40 @@ use crate::map::Position;
 /// [`LedgerError`]; the environment is at fault.
 pub fn prove_account(
     ledger: &Ledger,
-    vrf: &VrfSecretKey,
+    ladders: &Ladders,
     head: &SignedHead,
     label: &Label,
     query: &Query,
 ) -> Result<AccountProof, LedgerError> {
     let epoch = head.epoch();
-    let greatest = ledger.greatest(label, epoch)?;
-    let versions = query.lookups(greatest);
+    let account = ledger.account_at(label, epoch)?;
+    ladders.complete(&account);
+    let greatest = account.greatest();
     let opened = query.opened(greatest);
+    let mut rungs = account.rungs().iter();
+    let versions = query.lookups(greatest);
     let mut lookups = Vec::with_capacity(versions.len());
     let mut keys = Vec::with_capacity(versions.len());
     for version in versions {
-        let (key, vrf_proof) = search_key(ledger, vrf, label, version)?;
-        let disclosure = if Some(version) > greatest {
-            Disclosure::Absent
-        } else {
-            disclose(ledger, label, version, opened.contains(&version))?
+        // The ladder comes first, in the order of the rungs.
+        let rung = rungs.next();
+        let closed = rung.filter(|_| !opened.contains(&version));
+        let (proven, disclosure) = match closed {
+            Some(rung) => {
+                let disclosure = rung
+                    .commitment()
+                    .map_or(Disclosure::Absent, Disclosure::Committed);
+                (ladders.proven(&account, rung), disclosure)
+            }
+            None => open(ledger, &account, version)?,
         };
-        keys.push(key);
+        keys.push(proven.key);
         lookups.push(VersionProof {
-            vrf_proof,
+            vrf_proof: proven.proof,
             disclosure,
         });
     }
-    let root = Position::root(&head.skeleton, ledger.leaves(epoch));
+    let root = Position::root(&head.skeleton, ledger.buckets(epoch));
     Ok(AccountProof {
         greatest,
         lookups,
@@ -53,32 +62,23 @@ pub fn prove_account(
     })
 }
 
-fn disclose(
+/// A version that exists, with its value. Only the newest is in memory.
+fn open(
     ledger: &Ledger,
-    label: &Label,
-    version: u32,
-    open: bool,
-) -> Result<Disclosure, LedgerError> {
-    let row = ledger.version(label, version)?;
-    Ok(if open {
-        Disclosure::Opened {
-            opening: row.opening,
-            value: row.value,
+    account: &Account,
+    number: u32,
+) -> Result<(ProvenKey, Disclosure), LedgerError> {
+    let stored;
+    let version = match account.newest() {
+        Some(newest) if account.greatest() == Some(number) => newest,
+        _ => {
+            stored = ledger.version(account.label(), number)?;
+            &stored
         }
-    } else {
-        let commitment = Commitment::new(&row.opening, label.as_bytes(), version, &row.value);
-        Disclosure::Committed(commitment)
-    })
-}
-
-fn search_key(
-    ledger: &Ledger,
-    vrf: &VrfSecretKey,
-    label: &Label,
-    version: u32,
-) -> Result<(SearchKey, VrfProof), LedgerError> {
-    match ledger.search_key(label, version)? {
-        Some(known) => Ok(known),
-        None => Ok(vrf.prove(&vrf_input(label.as_bytes(), version))),
-    }
+    };
+    let disclosure = Disclosure::Opened {
+        opening: version.opening,
+        value: version.value.clone(),
+    };
+    Ok((version.proven, disclosure))
 }

@@ -12,20 +12,42 @@ use candor_core::Hash;
 use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::map::{AuditDelta, Expectation, Leaf, Leaves, prove};
 use candor_server::map::skeleton::BUCKET_LEAVES_MAX;
-use candor_server::map::{LeafRows, Position, RowError, Skeleton, insert, rows};
+use candor_server::map::{
+    BucketCache, Buckets, LeafRows, Position, RowError, Skeleton, insert, rows,
+};
 use candor_server::storage::{Batch, MemoryStorage, ReadFault, Storage as _};
 use proptest::prelude::*;
 
+/// Cache sizes in bytes: nothing fits, some buckets do, all do.
+const NONE: u64 = 0;
+const SMALL: u64 = 40_000;
+const LARGE: u64 = 1 << 30;
+
 /// A map that grows, with the leaves it should have.
-#[derive(Default)]
 struct Map {
     store: MemoryStorage,
+    cache: BucketCache,
     skeleton: Option<Skeleton>,
     leaves: BTreeMap<[u8; 32], Leaf>,
     epoch: u64,
 }
 
 impl Map {
+    /// An empty map whose cache holds this many bytes.
+    fn with_cache(bytes: u64) -> Self {
+        Self {
+            store: MemoryStorage::default(),
+            cache: BucketCache::new(bytes),
+            skeleton: None,
+            leaves: BTreeMap::new(),
+            epoch: 0,
+        }
+    }
+
+    fn buckets(&self, epoch: u64) -> Buckets<'_> {
+        Buckets::new(LeafRows::new(&self.store, epoch), &self.cache)
+    }
+
     fn skeleton(&self) -> Skeleton {
         self.skeleton.clone().unwrap_or(Skeleton::EMPTY)
     }
@@ -45,8 +67,7 @@ impl Map {
         inserts.sort_unstable_by_key(|leaf| leaf.key);
         inserts.dedup_by_key(|leaf| leaf.key);
         let (old, before) = (self.skeleton(), self.slice());
-        let rows = LeafRows::new(&self.store, self.epoch);
-        let inserted = insert(&old, &rows, &inserts).unwrap();
+        let inserted = insert(&old, &self.buckets(self.epoch), &inserts).unwrap();
         let Ok(reference) = AuditDelta::build(&Leaves::root(&before), &inserts);
         assert_eq!(inserted.delta.as_bytes(), reference.as_bytes());
         self.leaves
@@ -61,16 +82,17 @@ impl Map {
         }
         self.store.commit(written).unwrap();
         self.epoch = epoch;
-        let loaded = Skeleton::load(&LeafRows::new(&self.store, epoch)).unwrap();
+        let cache = BucketCache::new(SMALL);
+        let loaded = Skeleton::load(&LeafRows::new(&self.store, epoch), &cache).unwrap();
         assert_eq!(loaded.hash(), root);
         self.skeleton = Some(inserted.skeleton);
     }
 
     /// Proves `keys` at a snapshot of the map, and verifies the proof against `leaves`.
     fn check_proof(&self, snapshot: &Snapshot, keys: &[[u8; 32]]) {
-        let rows = LeafRows::new(&self.store, snapshot.epoch);
+        let buckets = self.buckets(snapshot.epoch);
         let searched: Vec<SearchKey> = keys.iter().map(|key| SearchKey(*key)).collect();
-        let proof = prove(&Position::root(&snapshot.skeleton, rows), &searched).unwrap();
+        let proof = prove(&Position::root(&snapshot.skeleton, buckets), &searched).unwrap();
         let expected: Vec<Expectation> = searched
             .iter()
             .map(|key| match snapshot.leaves.get(&key.0) {
@@ -133,8 +155,9 @@ proptest! {
             prop::collection::vec(prop_oneof![crowded(), any::<[u8; 32]>()], 0..60),
             1..6,
         ),
+        cache in prop_oneof![Just(NONE), Just(SMALL), Just(LARGE)],
     ) {
-        let mut map = Map::default();
+        let mut map = Map::with_cache(cache);
         let mut snapshots = vec![map.snapshot()];
         for batch in &batches {
             map.grow(batch);
@@ -150,7 +173,7 @@ proptest! {
 
 #[test]
 fn buckets_split_and_large_batches_are_inserted_in_parallel() {
-    let mut map = Map::default();
+    let mut map = Map::with_cache(SMALL);
     let full = BUCKET_LEAVES_MAX as u64;
     for (from, count) in [
         (0, full),
@@ -169,7 +192,7 @@ fn buckets_split_and_large_batches_are_inserted_in_parallel() {
 
 #[test]
 fn proofs_at_an_old_epoch_hold_while_a_writer_adds_rows() {
-    let mut map = Map::default();
+    let mut map = Map::with_cache(SMALL);
     map.grow(&spread(0, 300));
     let old = map.snapshot();
     let done = AtomicBool::new(false);
@@ -202,25 +225,27 @@ fn proofs_at_an_old_epoch_hold_while_a_writer_adds_rows() {
 
 #[test]
 fn damaged_rows_reach_neither_a_root_nor_a_proof() {
-    let mut map = Map::default();
+    let mut map = Map::with_cache(NONE);
     map.grow(&spread(0, 20));
-    let (skeleton, rows) = (map.skeleton(), LeafRows::new(&map.store, 1));
+    let (skeleton, buckets) = (map.skeleton(), map.buckets(1));
     let more = [leaf(spread(99, 1)[0], 2)];
     for fault in [ReadFault::DangerBitFlip { bit: 77 }, ReadFault::Failed] {
         map.store.fail_read(3, fault);
         let expected = matches!(fault, ReadFault::Failed);
         let is_expected = |error: &RowError| matches!(error, RowError::Read(_)) == expected;
-        assert!(is_expected(&insert(&skeleton, &rows, &more).unwrap_err()));
+        assert!(is_expected(
+            &insert(&skeleton, &buckets, &more).unwrap_err()
+        ));
         map.store.fail_read(3, fault);
-        let root = Position::root(&skeleton, rows);
+        let root = Position::root(&skeleton, buckets);
         assert!(is_expected(&prove(&root, &[more[0].key]).unwrap_err()));
     }
     // The highest bits of the epoch: a row that hides is missed too.
     map.store
         .fail_read(3, ReadFault::DangerBitFlip { bit: 32 * 8 });
-    assert!(insert(&skeleton, &rows, &more).is_err());
+    assert!(insert(&skeleton, &buckets, &more).is_err());
     assert_ne!(
-        insert(&skeleton, &rows, &more).unwrap().skeleton.hash(),
+        insert(&skeleton, &buckets, &more).unwrap().skeleton.hash(),
         Hash::ZERO
     );
 }

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 
 use crate::Hash;
 use crate::crypto::{Commitment, SearchKey};
-use crate::hash::{Domain, hash_parts};
+use crate::hash::{Domain, hash_pair};
 
 /// One label-version of the map: its search key and the commitment to its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +26,12 @@ impl Leaf {
 
 /// The hash of a leaf: `H(0x02 || search key || commitment)`.
 pub fn hash_leaf(leaf: &Leaf) -> Hash {
-    hash_parts(Domain::MapLeaf, &[&leaf.key.0, &leaf.commitment.0])
+    hash_pair(Domain::MapLeaf, &leaf.key.0, &leaf.commitment.0)
 }
 
 /// The hash of a parent: `H(0x03 || left || right)`.
 pub fn hash_parent(left: &Hash, right: &Hash) -> Hash {
-    hash_parts(Domain::MapParent, &[&left.0, &right.0])
+    hash_pair(Domain::MapParent, &left.0, &right.0)
 }
 
 /// What is found at a position of the tree.

@@ -115,8 +115,8 @@ async fn answer(
         let mut accounts = Vec::with_capacity(queries.len());
         let mut bytes = 0;
         for (label, query) in &queries {
-            let (ledger, vrf) = (&service.ledger, &service.vrf);
-            let proof = prove_account(ledger, vrf, &head.signed, label, query)?;
+            let (ledger, ladders) = (&service.ledger, &service.ladders);
+            let proof = prove_account(ledger, ladders, &head.signed, label, query)?;
             service.metrics.looked_up(match proof.greatest {
                 Some(_) => "present",
                 None => "absent",

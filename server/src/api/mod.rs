@@ -10,7 +10,6 @@ mod registrar;
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_core::crypto::VrfSecretKey;
 use candor_proto::v1;
 use candor_proto::v1::audit_server::AuditServer;
 use candor_proto::v1::directory_server::DirectoryServer;
@@ -26,6 +25,7 @@ use crate::head::{Published, PublishedHead, SignedHead};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::sequencer::admission::Admission;
+use crate::sequencer::ladders::Ladders;
 
 /// Longest request message in bytes: an update of 64 KiB, or 64 labels, and room for the rest.
 const REQUEST_BYTES_MAX: usize = 128 << 10;
@@ -51,8 +51,8 @@ pub struct Service {
     pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
     /// Where updates come in.
     pub admission: Admission,
-    /// Computes search keys that are not stored.
-    pub vrf: Arc<VrfSecretKey>,
+    /// Compute search keys that are not stored.
+    pub ladders: Ladders,
     /// Who may submit updates.
     pub registrar: Arc<RegistrarToken>,
     /// What is counted.

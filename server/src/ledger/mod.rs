@@ -8,9 +8,8 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | Leaves | search key | commitment, epoch |
-//! | Accounts | label | greatest version |
-//! | Versions | length, label, version | epoch, opening, value |
-//! | SearchKeys | length, label, version | search key, VRF proof |
+//! | Accounts | label | greatest version, then of later versions: version, search key, VRF proof |
+//! | Versions | length, label, version | epoch, opening, search key, VRF proof, value |
 //! | Records | index | record |
 //! | Tiles | level, index | the tile's hashes so far |
 //! | Deltas | epoch | audit delta |
@@ -18,11 +17,15 @@
 //! | Meta | `head` | size and root of the log |
 //! | Meta | `identity` | format version, log keys |
 
+mod account;
+mod cache;
 mod read;
+mod read_account;
 mod write;
 
-pub use read::{Ledger, LedgerError, StoredHead, VersionRow};
-pub use write::{EpochRows, create, put_published};
+pub use account::{Account, ProvenKey, Rung, Version};
+pub use read::{Ledger, LedgerError, StoredHead};
+pub use write::{EpochRows, create, put_ladders, put_published};
 
 use candor_core::account::Label;
 
@@ -33,7 +36,7 @@ const IDENTITY: &[u8] = b"identity";
 const PUBLISHED: &[u8] = b"published";
 
 /// The format that this program writes. A store of another format is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The key of a row of one version of a label.
 fn version_key(label: &Label, version: u32) -> Vec<u8> {

@@ -4,16 +4,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use candor_core::Hash;
-use candor_core::account::Label;
-use candor_core::codec::Reader;
-use candor_core::crypto::{Opening, SearchKey, VrfProof};
+use candor_core::codec::{DecodeError, Reader};
 use candor_core::log::{
     ProveError, Tile, TileError, TileNodes, TileReader, prove_consistency, prove_inclusion,
 };
 use thiserror::Error;
 
-use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, damaged, index_key, tile_key, version_key};
-use crate::map::{LeafRows, RowError};
+use super::cache::AccountCache;
+use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, damaged, index_key, tile_key};
+use crate::map::{BucketCache, Buckets, LeafRows, RowError, Skeleton};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
 /// Why the ledger could not be read. The environment is at fault: the store failed, lost rows, or
@@ -90,26 +89,32 @@ impl StoredHead {
     }
 }
 
-/// One version of an account.
-pub struct VersionRow {
-    /// The epoch that inserted it.
-    pub epoch: u64,
-    /// The commitment's opening.
-    pub opening: Opening,
-    /// The value.
-    pub value: Vec<u8>,
-}
-
-/// The rows of one log.
+/// The rows of one log, and what of them is kept in memory.
 #[derive(Clone)]
 pub struct Ledger {
-    store: Arc<dyn Storage>,
+    pub(super) store: Arc<dyn Storage>,
+    pub(super) caches: Arc<Caches>,
+}
+
+pub(super) struct Caches {
+    buckets: BucketCache,
+    pub(super) accounts: AccountCache,
 }
 
 impl Ledger {
-    /// The rows in `store`.
-    pub fn new(store: Arc<dyn Storage>) -> Self {
-        Self { store }
+    /// The rows in `store`, with caches of `cache_bytes` in total.
+    pub fn new(store: Arc<dyn Storage>, cache_bytes: u64) -> Self {
+        // A lookup takes one account, and a bucket for each rung of its ladder; a bucket serves
+        // several labels. In bytes an account's share of both is about the same.
+        let half = cache_bytes / 2;
+        let caches = Caches {
+            buckets: BucketCache::new(half),
+            accounts: AccountCache::new(half),
+        };
+        Self {
+            store,
+            caches: Arc::new(caches),
+        }
     }
 
     /// The store, to commit to.
@@ -120,6 +125,20 @@ impl Ledger {
     /// The leaf rows as of `epoch`.
     pub fn leaves(&self, epoch: u64) -> LeafRows<'_> {
         LeafRows::new(&*self.store, epoch)
+    }
+
+    /// The map's buckets as of `epoch`.
+    pub fn buckets(&self, epoch: u64) -> Buckets<'_> {
+        Buckets::new(self.leaves(epoch), &self.caches.buckets)
+    }
+
+    /// The map as of `epoch`, built from its leaf rows.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub fn load_map(&self, epoch: u64) -> Result<Skeleton, LedgerError> {
+        Ok(Skeleton::load(&self.leaves(epoch), &self.caches.buckets)?)
     }
 
     /// The log keys that the store was made for; `None` if it is empty.
@@ -149,7 +168,7 @@ impl Ledger {
         let row = self.required(Table::Meta, HEAD)?;
         let mut reader = Reader::new(&row);
         let read = |reader: &mut Reader<'_>| {
-            Ok::<_, candor_core::codec::DecodeError>(StoredHead {
+            Ok::<_, DecodeError>(StoredHead {
                 size: reader.u64("size")?,
                 root: reader.hash("root")?,
             })
@@ -185,72 +204,6 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn published(&self) -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(self.store.get(Table::Checkpoints, PUBLISHED)?)
-    }
-
-    /// The greatest version of a label that was inserted in `epoch` or before.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`].
-    pub fn greatest(&self, label: &Label, epoch: u64) -> Result<Option<u32>, LedgerError> {
-        let Some(row) = self.store.get(Table::Accounts, label.as_bytes())? else {
-            return Ok(None);
-        };
-        let bytes: [u8; 4] = row.try_into().map_err(|_| damaged(Table::Accounts))?;
-        let mut version = u32::from_be_bytes(bytes);
-        // The account row tells the newest version of all; go back over what is newer than asked.
-        // That is at most what was inserted since `epoch`.
-        loop {
-            if self.version(label, version)?.epoch <= epoch {
-                return Ok(Some(version));
-            }
-            match version.checked_sub(1) {
-                Some(earlier) => version = earlier,
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// A version of a label that exists.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`].
-    pub fn version(&self, label: &Label, version: u32) -> Result<VersionRow, LedgerError> {
-        let row = self.required(Table::Versions, &version_key(label, version))?;
-        let mut reader = Reader::new(&row);
-        let read = |reader: &mut Reader<'_>| -> Result<VersionRow, _> {
-            let epoch = reader.u64("epoch")?;
-            let opening = Opening(reader.array("opening")?);
-            let value = reader.bytes(reader.remaining(), "value")?.to_vec();
-            Ok::<_, candor_core::codec::DecodeError>(VersionRow {
-                epoch,
-                opening,
-                value,
-            })
-        };
-        read(&mut reader).map_err(|_| damaged(Table::Versions))
-    }
-
-    /// The search key of a label-version and its proof, if they were computed before.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError`].
-    pub fn search_key(
-        &self,
-        label: &Label,
-        version: u32,
-    ) -> Result<Option<(SearchKey, VrfProof)>, LedgerError> {
-        let Some(row) = self
-            .store
-            .get(Table::SearchKeys, &version_key(label, version))?
-        else {
-            return Ok(None);
-        };
-        let (key, proof) = row.split_first_chunk().ok_or(damaged(Table::SearchKeys))?;
-        let proof = proof.try_into().map_err(|_| damaged(Table::SearchKeys))?;
-        Ok(Some((SearchKey(*key), VrfProof(proof))))
     }
 
     /// Proof that record `index` is in the log of `size` records.
@@ -305,7 +258,7 @@ impl Ledger {
         }
     }
 
-    fn required(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, LedgerError> {
+    pub(super) fn required(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, LedgerError> {
         self.store.get(table, key)?.ok_or(LedgerError::Missing {
             table: table.name(),
         })

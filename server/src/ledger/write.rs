@@ -1,10 +1,10 @@
 //! Writing the rows: one batch an epoch.
 
 use candor_core::account::Label;
-use candor_core::crypto::{Opening, SearchKey, VrfProof};
 use candor_core::log::ChangedTile;
 use candor_core::map::{AuditDelta, Leaf};
 
+use super::account::{Account, Version};
 use super::read::StoredHead;
 use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, index_key, tile_key, version_key};
 use crate::map::rows;
@@ -33,20 +33,23 @@ impl EpochRows {
         rows::put(&mut self.batch, leaf, self.epoch);
     }
 
-    /// A new greatest version of a label.
-    pub fn version(&mut self, label: &Label, version: u32, opening: &Opening, value: &[u8]) {
-        let row = [&self.epoch.to_be_bytes()[..], &opening.0, value].concat();
+    /// A version of a label.
+    pub fn version(&mut self, label: &Label, number: u32, version: &Version) {
+        let row = [
+            &version.epoch.to_be_bytes()[..],
+            &version.opening.0,
+            &version.proven.key.0,
+            &version.proven.proof.0,
+            &version.value,
+        ]
+        .concat();
         self.batch
-            .put(Table::Versions, version_key(label, version), row);
-        self.batch
-            .put(Table::Accounts, label.as_bytes(), version.to_be_bytes());
+            .put(Table::Versions, version_key(label, number), row);
     }
 
-    /// A search key with its proof, computed ahead or for a version of this epoch.
-    pub fn search_key(&mut self, label: &Label, version: u32, key: &SearchKey, proof: &VrfProof) {
-        let row = [&key.0[..], &proof.0].concat();
-        self.batch
-            .put(Table::SearchKeys, version_key(label, version), row);
+    /// A label with its greatest version.
+    pub fn account(&mut self, account: &Account) {
+        put_account(&mut self.batch, account);
     }
 
     /// Ends the epoch: its record, its delta, the tiles that it changes, and the new head.
@@ -54,7 +57,7 @@ impl EpochRows {
         mut self,
         record: &[u8],
         delta: AuditDelta,
-        tiles: Vec<ChangedTile>,
+        tiles: &[ChangedTile],
         head: &StoredHead,
     ) -> Batch {
         self.batch
@@ -69,7 +72,7 @@ impl EpochRows {
 
 /// The first batch of a store: record 0 and the identity of the log. It fails if the store is not
 /// empty.
-pub fn create(keys: &[u8], config: &[u8], tiles: Vec<ChangedTile>, head: &StoredHead) -> Batch {
+pub fn create(keys: &[u8], config: &[u8], tiles: &[ChangedTile], head: &StoredHead) -> Batch {
     let mut batch = Batch::new();
     batch.require_meta(HEAD, None);
     batch.put(
@@ -83,6 +86,36 @@ pub fn create(keys: &[u8], config: &[u8], tiles: Vec<ChangedTile>, head: &Stored
     batch
 }
 
+/// Stores search keys that were computed after their accounts were stored. The batch fails if the
+/// store has another head than `head` when it is committed.
+pub fn put_ladders<'a>(
+    head: &StoredHead,
+    accounts: impl IntoIterator<Item = &'a Account>,
+) -> Batch {
+    let mut batch = Batch::new();
+    batch.require_meta(HEAD, Some(head.encode()));
+    for account in accounts {
+        put_account(&mut batch, account);
+    }
+    batch
+}
+
+fn put_account(batch: &mut Batch, account: &Account) {
+    let Some(number) = account.greatest() else {
+        return;
+    };
+    let mut row = Vec::with_capacity(4 + account.rungs().len() * 116);
+    row.extend(number.to_be_bytes());
+    for rung in account.rungs() {
+        if let Some(proven) = rung.known().filter(|_| rung.version() > number) {
+            row.extend(rung.version().to_be_bytes());
+            row.extend(proven.key.0);
+            row.extend(proven.proof.0);
+        }
+    }
+    batch.put(Table::Accounts, account.label().as_bytes(), row);
+}
+
 /// Records the newest published note.
 pub fn put_published(note: &[u8]) -> Batch {
     let mut batch = Batch::new();
@@ -90,13 +123,13 @@ pub fn put_published(note: &[u8]) -> Batch {
     batch
 }
 
-fn put_tiles(batch: &mut Batch, tiles: Vec<ChangedTile>) {
+fn put_tiles(batch: &mut Batch, tiles: &[ChangedTile]) {
     for changed in tiles {
         let tile = changed.tile;
         batch.put(
             Table::Tiles,
             tile_key(tile.level(), tile.index()),
-            changed.content,
+            &*changed.content,
         );
     }
 }

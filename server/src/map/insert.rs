@@ -1,13 +1,21 @@
 //! Inserting one epoch's leaves: a new skeleton and the audit delta, from one pass.
 
-use candor_core::map::delta::{DeltaWriter, split, write_walk};
-use candor_core::map::{AuditDelta, Leaf, Leaves};
+use std::sync::Arc;
 
-use super::rows::{LeafRows, Prefix, RowError};
+use candor_core::map::delta::{DeltaWriter, split, write_walk};
+use candor_core::map::{AuditDelta, Leaf};
+
+use super::bucket::{Bucket, Cursor};
+use super::cache::{Buckets, FreshBuckets};
+use super::rows::{Prefix, RowError};
 use super::skeleton::{Below, Skeleton};
 
 /// Fewer insertions than this below a position are not worth a task of their own.
 const PARALLEL_INSERTS_MIN: usize = 256;
+
+/// Bytes of the delta to make room for, an insertion: its leaf, and a path below the part of the
+/// tree that the insertions share.
+const DELTA_BYTES_EACH: usize = 512;
 
 /// The map after an epoch.
 #[derive(Debug)]
@@ -16,111 +24,104 @@ pub struct Inserted {
     pub skeleton: Skeleton,
     /// Proof that the epoch only inserted.
     pub delta: AuditDelta,
+    /// The buckets that the epoch made. The cache has them too, but may drop them.
+    pub fresh: FreshBuckets,
 }
 
 /// Inserts `leaves`, strictly ascending and not in the map yet, into the tree that `skeleton` and
-/// `rows` are. Each touched position is hashed once; the store is only read.
+/// `buckets` are. Each touched position is hashed once; the store is only read.
 ///
 /// # Errors
 ///
 /// [`RowError`]; the environment is at fault.
 pub fn insert(
     skeleton: &Skeleton,
-    rows: &LeafRows<'_>,
+    buckets: &Buckets<'_>,
     leaves: &[Leaf],
 ) -> Result<Inserted, RowError> {
-    let mut delta = Vec::with_capacity(4 + leaves.len() * 512);
+    let mut delta = Vec::with_capacity(4 + leaves.len() * DELTA_BYTES_EACH);
     DeltaWriter::begin(&mut delta, leaves);
-    if leaves.is_empty() {
-        let skeleton = skeleton.clone();
-        return Ok(Inserted {
-            skeleton,
-            delta: DeltaWriter::finish(delta),
-        });
+    let mut made = Made {
+        delta,
+        buckets: Vec::new(),
+    };
+    let skeleton = if leaves.is_empty() {
+        skeleton.clone()
+    } else {
+        descend(skeleton, buckets, &Prefix::ROOT, leaves, &mut made)?
+    };
+    for bucket in &made.buckets {
+        buckets.cache().insert(Arc::clone(bucket));
     }
-    let skeleton = descend(skeleton, rows, &Prefix::ROOT, leaves, &mut delta)?;
+    let by_hash = |bucket: Arc<Bucket>| (bucket.hash(), bucket);
     Ok(Inserted {
         skeleton,
-        delta: DeltaWriter::finish(delta),
+        delta: DeltaWriter::finish(made.delta),
+        fresh: made.buckets.into_iter().map(by_hash).collect(),
     })
+}
+
+/// What the pass makes beside the tree, in order of the keys.
+#[derive(Default)]
+struct Made {
+    delta: Vec<u8>,
+    buckets: Vec<Arc<Bucket>>,
 }
 
 /// Inserts at least one leaf below a position, and appends the steps of the delta for it.
 fn descend(
     node: &Skeleton,
-    rows: &LeafRows<'_>,
+    buckets: &Buckets<'_>,
     prefix: &Prefix,
     inserts: &[Leaf],
-    delta: &mut Vec<u8>,
+    made: &mut Made,
 ) -> Result<Skeleton, RowError> {
     let depth = prefix.depth();
     let children = match node.below() {
         Below::Branch(children) => children,
         Below::Bucket { leaves } => {
             let old = if *leaves == 0 {
-                Vec::new()
+                Arc::new(Bucket::over(&[], depth))
             } else {
-                rows.bucket(prefix, &node.hash())?
+                buckets.get(prefix, &node.hash())?
             };
-            let Ok(()) = write_walk(&Leaves::new(&old, depth), inserts, depth, delta);
-            return Ok(Skeleton::over(&merge(&old, inserts), depth));
+            let top = Cursor::top(Arc::clone(&old));
+            let Ok(()) = write_walk(&top, inserts, depth, &mut made.delta);
+            let mut keep = |bucket| made.buckets.push(Arc::new(bucket));
+            return Ok(Skeleton::merged(old.part(), inserts, depth, &mut keep));
         }
     };
-    DeltaWriter::parent(delta);
+    DeltaWriter::parent(&mut made.delta);
     let (to_left, to_right) = split(inserts, depth);
     let [left_prefix, right_prefix] = prefix.children();
     let (left, right) = if to_left.len().min(to_right.len()) >= PARALLEL_INSERTS_MIN {
-        let mut right_delta = Vec::with_capacity(to_right.len() * 512);
+        let mut apart = Made::default();
+        apart.delta.reserve(to_right.len() * DELTA_BYTES_EACH);
         let (left, right) = rayon::join(
-            || child(&children[0], rows, &left_prefix, to_left, delta),
-            || {
-                child(
-                    &children[1],
-                    rows,
-                    &right_prefix,
-                    to_right,
-                    &mut right_delta,
-                )
-            },
+            || child(&children[0], buckets, &left_prefix, to_left, made),
+            || child(&children[1], buckets, &right_prefix, to_right, &mut apart),
         );
-        delta.append(&mut right_delta);
+        made.delta.append(&mut apart.delta);
+        made.buckets.append(&mut apart.buckets);
         (left?, right?)
     } else {
-        let left = child(&children[0], rows, &left_prefix, to_left, delta)?;
-        (
-            left,
-            child(&children[1], rows, &right_prefix, to_right, delta)?,
-        )
+        let left = child(&children[0], buckets, &left_prefix, to_left, made)?;
+        let right = child(&children[1], buckets, &right_prefix, to_right, made)?;
+        (left, right)
     };
     Ok(Skeleton::join(left, right))
 }
 
 fn child(
     node: &Skeleton,
-    rows: &LeafRows<'_>,
+    buckets: &Buckets<'_>,
     prefix: &Prefix,
     inserts: &[Leaf],
-    delta: &mut Vec<u8>,
+    made: &mut Made,
 ) -> Result<Skeleton, RowError> {
     if inserts.is_empty() {
-        DeltaWriter::untouched(delta, &node.hash());
+        DeltaWriter::untouched(&mut made.delta, &node.hash());
         return Ok(node.clone());
     }
-    descend(node, rows, prefix, inserts, delta)
-}
-
-/// Merges two strictly ascending runs without a common key.
-fn merge(old: &[Leaf], new: &[Leaf]) -> Vec<Leaf> {
-    let mut merged = Vec::with_capacity(old.len() + new.len());
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
-        merged.extend(if a.key < b.key {
-            old.next()
-        } else {
-            new.next()
-        });
-    }
-    merged.extend(old);
-    merged.extend(new);
-    merged
+    descend(node, buckets, prefix, inserts, made)
 }

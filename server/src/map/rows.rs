@@ -3,10 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use candor_core::Hash;
 use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::limits::SEARCH_KEY_BITS;
-use candor_core::map::{Leaf, Leaves};
+use candor_core::map::Leaf;
 use thiserror::Error;
 
 use crate::storage::{Batch, KeyRange, Order, ReadError, Storage, Table};
@@ -81,21 +80,6 @@ impl<'a> LeafRows<'a> {
     /// The rows that were inserted in `epoch` or before.
     pub fn new(store: &'a dyn Storage, epoch: u64) -> Self {
         Self { store, epoch }
-    }
-
-    /// The leaves of a bucket whose hash is known, in ascending order. Rows that do not have this
-    /// hash are damaged, and must reach neither a signed root nor an answer.
-    ///
-    /// # Errors
-    ///
-    /// [`RowError`]; the environment is at fault.
-    pub fn bucket(&self, prefix: &Prefix, hash: &Hash) -> Result<Vec<Leaf>, RowError> {
-        let leaves = self.below(prefix)?;
-        if Leaves::new(&leaves, prefix.depth()).subtree_hash() == *hash {
-            Ok(leaves)
-        } else {
-            Err(RowError::Damaged)
-        }
     }
 
     /// The leaves below a position, in ascending order.

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use candor_core::Hash;
-use candor_core::map::{Leaf, Leaves, hash_parent};
+use candor_core::map::delta::split;
+use candor_core::map::{Leaf, hash_parent};
 
+use super::bucket::{Bucket, Part};
+use super::cache::BucketCache;
 use super::rows::{LeafRows, Prefix, RowError};
 
 /// Most leaves of a bucket. A lookup hashes one bucket, about this many leaves and parents at
@@ -46,18 +49,32 @@ impl Skeleton {
         &self.below
     }
 
-    /// Builds the position at `depth` above `leaves`, which are strictly ascending and agree in
-    /// their first `depth` bits.
-    pub(super) fn over(leaves: &[Leaf], depth: usize) -> Self {
-        if let Some(count) = bucket_count(leaves.len()) {
-            let hash = Leaves::new(leaves, depth).subtree_hash();
+    /// The position at `depth` over the leaves of `old` and of `inserts`, which have no key in
+    /// common. Each new bucket is handed to `keep`.
+    pub(super) fn merged(
+        old: Part<'_>,
+        inserts: &[Leaf],
+        depth: usize,
+        keep: &mut dyn FnMut(Bucket),
+    ) -> Self {
+        if let Some(count) = bucket_count(old.leaves() + inserts.len()) {
+            let hash = if inserts.is_empty() && count == 0 {
+                Hash::ZERO
+            } else {
+                let bucket = Bucket::merged(old, inserts, depth);
+                let hash = bucket.hash();
+                keep(bucket);
+                hash
+            };
             return Self {
                 hash,
                 below: Below::Bucket { leaves: count },
             };
         }
-        let (left, right) = candor_core::map::delta::split(leaves, depth);
-        Self::join(Self::over(left, depth + 1), Self::over(right, depth + 1))
+        let [old_left, old_right] = old.halves(depth);
+        let (to_left, to_right) = split(inserts, depth);
+        let left = Self::merged(old_left, to_left, depth + 1, keep);
+        Self::join(left, Self::merged(old_right, to_right, depth + 1, keep))
     }
 
     /// The position above two others. Two buckets that fit one become one.
@@ -88,23 +105,34 @@ impl Skeleton {
     }
 
     /// Builds the whole tree from the leaf rows of a store: the root that a signed head is compared
-    /// with when the server starts. Reads in parallel.
+    /// with when the server starts. Reads in parallel, and fills the cache as far as there is room.
     ///
     /// # Errors
     ///
     /// [`RowError`]; the environment is at fault.
-    pub fn load(rows: &LeafRows<'_>) -> Result<Self, RowError> {
-        Self::load_below(rows, &Prefix::ROOT)
+    pub fn load(rows: &LeafRows<'_>, cache: &BucketCache) -> Result<Self, RowError> {
+        Self::load_below(rows, &Prefix::ROOT, cache)
     }
 
-    fn load_below(rows: &LeafRows<'_>, prefix: &Prefix) -> Result<Self, RowError> {
+    fn load_below(
+        rows: &LeafRows<'_>,
+        prefix: &Prefix,
+        cache: &BucketCache,
+    ) -> Result<Self, RowError> {
         if prefix.depth() == PARALLEL_DEPTH {
-            return Ok(Self::over(&rows.below(prefix)?, prefix.depth()));
+            let leaves = rows.below(prefix)?;
+            let mut keep = |bucket| cache.offer(bucket);
+            return Ok(Self::merged(
+                Part::EMPTY,
+                &leaves,
+                prefix.depth(),
+                &mut keep,
+            ));
         }
         let [to_left, to_right] = prefix.children();
         let (left, right) = rayon::join(
-            || Self::load_below(rows, &to_left),
-            || Self::load_below(rows, &to_right),
+            || Self::load_below(rows, &to_left, cache),
+            || Self::load_below(rows, &to_right, cache),
         );
         Ok(Self::join(left?, right?))
     }

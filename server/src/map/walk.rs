@@ -1,36 +1,31 @@
-//! A skeleton and the rows of its epoch as one tree that provers walk.
-
-use std::ops::Range;
-use std::sync::Arc;
+//! A skeleton and the buckets of its epoch as one tree that provers walk.
 
 use candor_core::Hash;
-use candor_core::map::{Leaf, Leaves, Node, Shape};
+use candor_core::map::{Node, Shape};
 
-use super::rows::{LeafRows, Prefix, RowError};
+use super::bucket::Cursor;
+use super::cache::Buckets;
+use super::rows::{Prefix, RowError};
 use super::skeleton::{Below, Skeleton};
 
 /// A position of the map at one epoch.
 pub struct Position<'a> {
-    rows: LeafRows<'a>,
+    buckets: Buckets<'a>,
     place: Place<'a>,
 }
 
 enum Place<'a> {
-    /// In memory.
+    /// In the skeleton.
     Upper { node: &'a Skeleton, prefix: Prefix },
-    /// Inside a bucket whose leaves were read.
-    Lower {
-        bucket: Arc<[Leaf]>,
-        range: Range<usize>,
-        depth: usize,
-    },
+    /// Inside a bucket.
+    Lower(Cursor),
 }
 
 impl<'a> Position<'a> {
-    /// The root of the map. `rows` must be those of the epoch of `skeleton`.
-    pub const fn root(skeleton: &'a Skeleton, rows: LeafRows<'a>) -> Self {
+    /// The root of the map. `buckets` must be those of the epoch of `skeleton`.
+    pub const fn root(skeleton: &'a Skeleton, buckets: Buckets<'a>) -> Self {
         Self {
-            rows,
+            buckets,
             place: Place::Upper {
                 node: skeleton,
                 prefix: Prefix::ROOT,
@@ -38,29 +33,20 @@ impl<'a> Position<'a> {
         }
     }
 
-    fn at(&self, place: Place<'a>) -> Self {
+    const fn at(&self, place: Place<'a>) -> Self {
         Self {
-            rows: self.rows,
+            buckets: self.buckets,
             place,
         }
     }
 
-    fn open_lower(&self, bucket: &Arc<[Leaf]>, range: &Range<usize>, depth: usize) -> Shape<Self> {
-        match &bucket[range.clone()] {
-            [] => Shape::Absent,
-            [leaf] => Shape::Leaf(*leaf),
-            leaves => {
-                let (left, _) = candor_core::map::delta::split(leaves, depth);
-                let middle = range.start + left.len();
-                let half = |range| {
-                    let bucket = Arc::clone(bucket);
-                    self.at(Place::Lower {
-                        bucket,
-                        range,
-                        depth: depth + 1,
-                    })
-                };
-                Shape::Parent(half(range.start..middle), half(middle..range.end))
+    fn open_lower(&self, cursor: &Cursor) -> Shape<Self> {
+        let Ok(shape) = cursor.open();
+        match shape {
+            Shape::Absent => Shape::Absent,
+            Shape::Leaf(leaf) => Shape::Leaf(leaf),
+            Shape::Parent(left, right) => {
+                Shape::Parent(self.at(Place::Lower(left)), self.at(Place::Lower(right)))
             }
         }
     }
@@ -72,21 +58,16 @@ impl Node for Position<'_> {
     fn hash(&self) -> Result<Hash, RowError> {
         Ok(match &self.place {
             Place::Upper { node, .. } => node.hash(),
-            Place::Lower {
-                bucket,
-                range,
-                depth,
-            } => Leaves::new(&bucket[range.clone()], *depth).subtree_hash(),
+            Place::Lower(cursor) => {
+                let Ok(hash) = cursor.hash();
+                hash
+            }
         })
     }
 
     fn open(&self) -> Result<Shape<Self>, RowError> {
         match &self.place {
-            Place::Lower {
-                bucket,
-                range,
-                depth,
-            } => Ok(self.open_lower(bucket, range, *depth)),
+            Place::Lower(cursor) => Ok(self.open_lower(cursor)),
             Place::Upper { node, prefix } => match node.below() {
                 Below::Branch(children) => {
                     let [left, right] = prefix.children();
@@ -98,9 +79,8 @@ impl Node for Position<'_> {
                 }
                 Below::Bucket { leaves: 0 } => Ok(Shape::Absent),
                 Below::Bucket { .. } => {
-                    let bucket: Arc<[Leaf]> = self.rows.bucket(prefix, &node.hash())?.into();
-                    let all = 0..bucket.len();
-                    Ok(self.open_lower(&bucket, &all, prefix.depth()))
+                    let bucket = self.buckets.get(prefix, &node.hash())?;
+                    Ok(self.open_lower(&Cursor::top(bucket)))
                 }
             },
         }

@@ -31,6 +31,9 @@ use crate::publisher::{
     Comparison, Publisher, PublisherError, WitnessNode, WitnessStatus, large_keys,
 };
 use crate::sequencer::admission::Admission;
+use crate::sequencer::commit::Committer;
+use crate::sequencer::ladders::Ladders;
+use crate::sequencer::pipeline::Pipeline;
 use crate::sequencer::recovery::{self, RecoveryError};
 use crate::sequencer::{FatalError, Sequencer};
 use crate::signer::LogSigner;
@@ -107,6 +110,9 @@ pub enum RunError {
     /// The reflection service could not be made.
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The system has no threads left.
+    #[error("could not start workers: {0}")]
+    Workers(#[from] rayon::ThreadPoolBuildError),
     /// A task of the server ended unexpectedly: a bug.
     #[error("a part of the server ended unexpectedly: {0}")]
     Task(#[from] tokio::task::JoinError),
@@ -177,7 +183,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         published.set(Published::new(Arc::new(signed), note, &large, at_s));
     }
     metrics.recovered(&tip);
-    let (admission, queue) = Admission::new(ledger.clone(), Arc::clone(&vrf));
+    let (ladders, completed) = Ladders::new(vrf)?;
+    let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
     let (signed_sender, signed) = watch::channel(None);
     let statuses: Vec<WitnessStatus> = witnesses
         .iter()
@@ -192,17 +199,23 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         ..Stop::default()
     };
 
-    let sequencer = Sequencer {
+    let committer = Committer {
         ledger: ledger.clone(),
-        tip,
         signer: Arc::clone(&signer),
         anchor,
-        queue,
         signed: signed_sender,
+        ladders: ladders.clone(),
+        clock: clock.clone(),
+        metrics: Arc::clone(&metrics),
+        halt: stop.halt.clone(),
+    };
+    let sequencer = Sequencer {
+        pipeline: Pipeline::new(tip, committer),
+        queue,
+        completed,
         published: Arc::clone(&published),
         pace: config.pace(),
         clock: clock.clone(),
-        metrics: Arc::clone(&metrics),
         shutdown: stop.shutdown.clone(),
         halt: stop.halt.clone(),
     };
@@ -225,7 +238,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         published: Arc::clone(&published),
         signed: signed.clone(),
         admission,
-        vrf,
+        ladders,
         registrar,
         metrics: Arc::clone(&metrics),
         reads: Arc::new(Semaphore::new(READS_MAX)),
@@ -311,13 +324,17 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, RunError> {
 }
 
 async fn open(config: &Config) -> Result<Ledger, RunError> {
+    let cache_bytes = config.cache_mib << 20;
+    // A row that the server keeps decoded is not worth keeping as bytes too, so the engine gets
+    // the smaller share: what it needs for rows that are seldom asked for.
+    let engine_bytes = cache_bytes / 4;
     let options = FjallOptions {
         path: config.store.clone(),
-        cache_bytes: config.cache_mib << 20,
+        cache_bytes: engine_bytes,
         reserve_bytes: config.disk_reserve_mib << 20,
     };
     let store = tokio::task::spawn_blocking(move || FjallStorage::open(&options)).await??;
-    Ok(Ledger::new(Arc::new(store)))
+    Ok(Ledger::new(Arc::new(store), cache_bytes - engine_bytes))
 }
 
 /// The head that was published last, so that lookups are answered before witnesses are.

@@ -1,23 +1,25 @@
 //! Admission: what is checked and computed of an update before it waits for an epoch.
 //!
-//! Everything that needs only the update itself is done here, off the sequencer's thread and on all
-//! cores: its form, its signature, its search keys. What depends on the order of updates, the
-//! version and the rules of succession, is left to the sequencer. Room is counted in kibibytes of
-//! everything that was admitted and not answered yet, so memory is bounded however long the answers
-//! take.
+//! Everything that can be is done here, off the sequencer's thread and on all cores: form and
+//! signature, search key, commitment, and whether the value may follow the label's newest one. The
+//! sequencer decides again only if another update came between. The search key of the next version
+//! of a known label was computed before, so an update computes none. Room is counted in kibibytes
+//! of everything that was admitted and not answered yet, so memory is bounded however long the
+//! answers take.
 
 use std::sync::Arc;
 
 use candor_core::account::{
-    Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue,
+    Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue, check_successor,
 };
 use candor_core::codec::DecodeError;
-use candor_core::crypto::{Opening, SearchKey, VrfProof, VrfSecretKey, vrf::vrf_input};
-use candor_core::map::ladder::search_ladder;
+use candor_core::crypto::{Commitment, Opening};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::ledger::Ledger;
+use super::ladders::Ladders;
+use crate::ledger::{Account, Ledger, LedgerError, ProvenKey};
+use crate::storage::Table;
 
 /// Kibibytes of updates that may be on their way at once.
 const ROOM_KIB: u32 = 64 * 1024;
@@ -103,13 +105,16 @@ pub type Answer = Result<u64, Refusal>;
 
 /// An update that waits for an epoch.
 pub struct Admitted {
-    pub(super) version: u32,
+    /// The label as it was when the update was admitted. The value may follow its newest one, if it
+    /// is the next.
+    pub(super) account: Arc<Account>,
+    pub(super) number: u32,
     pub(super) value: VerifiedValue,
     pub(super) opening: Opening,
-    pub(super) key: SearchKey,
-    /// Search keys that the store does not have yet: of this version, and of those whose absence
-    /// a lookup of it has to show.
-    pub(super) computed: Vec<(u32, SearchKey, VrfProof)>,
+    pub(super) commitment: Commitment,
+    pub(super) proven: ProvenKey,
+    /// The search key of the version after it, if it was computed on the way.
+    pub(super) ahead: Option<ProvenKey>,
     answer: oneshot::Sender<Answer>,
     _room: OwnedSemaphorePermit,
 }
@@ -126,24 +131,20 @@ impl Admitted {
 #[derive(Clone)]
 pub struct Admission {
     ledger: Ledger,
-    vrf: Arc<VrfSecretKey>,
+    ladders: Ladders,
     queue: mpsc::Sender<Admitted>,
     room: Arc<Semaphore>,
-    /// Turns on the cores. Few, so that the sequencer, which shares the cores, never waits behind
-    /// a long line.
-    turns: Arc<Semaphore>,
 }
 
 impl Admission {
     /// Makes the way in, and the queue that the sequencer reads.
-    pub fn new(ledger: Ledger, vrf: Arc<VrfSecretKey>) -> (Self, mpsc::Receiver<Admitted>) {
+    pub fn new(ledger: Ledger, ladders: Ladders) -> (Self, mpsc::Receiver<Admitted>) {
         let (queue, waiting) = mpsc::channel(QUEUE_UPDATES_MAX);
         let admission = Self {
             ledger,
-            vrf,
+            ladders,
             queue,
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
-            turns: Arc::new(Semaphore::new(2 * rayon::current_num_threads())),
         };
         (admission, waiting)
     }
@@ -184,14 +185,10 @@ impl Admission {
             .map_err(|_| Refusal::Overloaded)?;
         let value = UnverifiedValue::decode(value)?;
         let (answer, answered) = oneshot::channel();
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
         let this = self.clone();
         let (prepared, ready) = oneshot::channel();
-        // Signatures and search keys: on all cores, away from the threads that serve calls.
-        rayon::spawn(move || {
+        self.ladders.spawn(move || {
             let _gone = prepared.send(this.prepare(&label, version, value, answer, room));
-            drop(turn);
         });
         let admitted = ready.await.map_err(|_| Refusal::StorageUnavailable)??;
         self.queue.try_send(admitted).map_err(|error| match error {
@@ -209,47 +206,60 @@ impl Admission {
         answer: oneshot::Sender<Answer>,
         room: OwnedSemaphorePermit,
     ) -> Result<Admitted, Refusal> {
-        let failed = |_| Refusal::StorageUnavailable;
-        // A version that not even all waiting updates lead up to is not worth its search keys.
-        let greatest = self.ledger.greatest(label, u64::MAX).map_err(failed)?;
+        let failed = |_: LedgerError| Refusal::StorageUnavailable;
+        let account = self.ledger.account(label).map_err(failed)?;
+        let greatest = account.greatest();
         let next = greatest.map_or(0, |greatest| u64::from(greatest) + 1);
-        if u64::from(version) > next + QUEUE_UPDATES_MAX as u64 {
+        // Versions only grow, and one that not even all waiting updates lead up to is not worth its
+        // search key.
+        let waiting = next..=next + QUEUE_UPDATES_MAX as u64;
+        if !waiting.contains(&u64::from(version)) {
             return Err(Refusal::VersionConflict { greatest });
         }
         let value = value.verify(label)?;
+        if u64::from(version) == next {
+            let newest = newest_value(&account).map_err(failed)?;
+            check_successor(newest.as_ref(), &value).map_err(Refusal::Rule)?;
+        }
         let mut opening = [0; 16];
         getrandom::fill(&mut opening).map_err(|_| Refusal::StorageUnavailable)?;
-        let mut computed = Vec::new();
-        let mut own = None;
-        for version_needed in search_ladder(Some(version)) {
-            let stored = self
-                .ledger
-                .search_key(label, version_needed)
-                .map_err(failed)?;
-            let key = match stored {
-                Some((key, _)) => key,
-                None => {
-                    let input = vrf_input(label.as_bytes(), version_needed);
-                    let (key, proof) = self.vrf.prove(&input);
-                    computed.push((version_needed, key, proof));
-                    key
-                }
-            };
-            if version_needed == version {
-                own = Some(key);
-            }
-        }
-        let key = own.expect("a version is in its own ladder");
         let opening = Opening(opening);
+        let commitment = Commitment::new(&opening, label.as_bytes(), version, &value.encode());
+        let (proven, ahead) = match account.known(version) {
+            Some(proven) => (*proven, None),
+            // A new label, or one whose last update is still on its way. The next update shall find
+            // its search key.
+            None => {
+                let compute = |version| self.ladders.compute(label, version);
+                (compute(version), version.checked_add(1).map(compute))
+            }
+        };
         Ok(Admitted {
-            version,
+            account,
+            number: version,
             value,
             opening,
-            key,
-            computed,
+            commitment,
+            proven,
+            ahead,
             answer,
             _room: room,
         })
+    }
+}
+
+/// The newest value of a label, read from the store. It was verified when it was admitted; what is
+/// stored is not believed again without it.
+pub(super) fn newest_value(account: &Account) -> Result<Option<VerifiedValue>, LedgerError> {
+    let Some(newest) = account.newest() else {
+        return Ok(None);
+    };
+    let value = UnverifiedValue::decode(&newest.value).ok();
+    match value.and_then(|value| value.verify(account.label()).ok()) {
+        Some(value) => Ok(Some(value)),
+        None => Err(LedgerError::Damaged {
+            table: Table::Versions.name(),
+        }),
     }
 }
 

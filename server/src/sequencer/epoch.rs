@@ -1,9 +1,9 @@
 //! Building one epoch in memory: which updates it takes, and everything that it will write.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use candor_core::account::{Label, UnverifiedValue, VerifiedValue, check_successor};
-use candor_core::crypto::Commitment;
+use candor_core::account::{Label, check_successor};
 use candor_core::epoch::{EpochRecord, MapState};
 use candor_core::log::{
     ChangedTile, Frontier, Tile, TileNodes, TileReader, changed_tiles, leaf_hash,
@@ -11,9 +11,9 @@ use candor_core::log::{
 use candor_core::map::Leaf;
 
 use super::FatalError;
-use super::admission::{Admitted, Refusal};
-use crate::ledger::{EpochRows, Ledger, LedgerError, StoredHead};
-use crate::map::{self, Inserted, Skeleton};
+use super::admission::{Admitted, Refusal, newest_value};
+use crate::ledger::{Account, EpochRows, Ledger, LedgerError, StoredHead, Version};
+use crate::map::{self, FreshBuckets, Inserted, Skeleton};
 use crate::storage::{Batch, Table};
 
 /// Where the log stands after its last committed record.
@@ -39,26 +39,52 @@ impl Tip {
     }
 }
 
+/// What an epoch brings that the store does not show until it is committed.
+#[derive(Default)]
+pub struct Pending {
+    accounts: HashMap<Label, Arc<Account>>,
+    buckets: FreshBuckets,
+    tiles: Vec<ChangedTile>,
+}
+
+impl Pending {
+    /// The epoch's accounts.
+    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values()
+    }
+}
+
+/// An epoch that is ready to be committed.
+pub struct Built {
+    /// All its rows.
+    pub batch: Batch,
+    /// Where the log stands with it.
+    pub tip: Tip,
+    /// What later epochs need of it before it is committed.
+    pub pending: Pending,
+}
+
 /// An epoch that is being built. Dropping it leaves no trace.
 pub struct Draft<'a> {
     ledger: &'a Ledger,
     tip: &'a Tip,
+    /// The epoch before, if the store may not show it yet.
+    before: &'a Pending,
     rows: EpochRows,
     leaves: Vec<Leaf>,
-    /// The greatest version of each label that this epoch touched.
-    newest: HashMap<Label, (u32, VerifiedValue)>,
+    accounts: HashMap<Label, Arc<Account>>,
 }
 
 impl<'a> Draft<'a> {
-    /// Starts the epoch after `tip`.
-    pub fn new(ledger: &'a Ledger, tip: &'a Tip) -> Self {
-        let rows = EpochRows::after(&tip.stored_head());
+    /// Starts the epoch after `tip`. `before` is the epoch of `tip` if it is being committed.
+    pub fn new(ledger: &'a Ledger, tip: &'a Tip, before: &'a Pending) -> Self {
         Self {
             ledger,
             tip,
-            rows,
+            before,
+            rows: EpochRows::after(&tip.stored_head()),
             leaves: Vec::new(),
-            newest: HashMap::new(),
+            accounts: HashMap::new(),
         }
     }
 
@@ -69,68 +95,80 @@ impl<'a> Draft<'a> {
     ///
     /// The outer one: the store failed. The inner one: the update is refused, alone.
     pub fn add(&mut self, update: &Admitted) -> Result<Result<(), Refusal>, FatalError> {
-        let label = update.value.label();
-        let stored;
-        let previous = match self.newest.get(label) {
-            Some((version, value)) => Some((*version, value)),
-            None => {
-                stored = self.stored_newest(label)?;
-                stored.as_ref().map(|(version, value)| (*version, value))
-            }
-        };
-        let greatest = previous.map(|(version, _)| version);
+        let account = self.account(update.account.label())?;
+        let greatest = account.greatest();
         let next = greatest.map_or(Some(0), |version| version.checked_add(1));
-        if next != Some(update.version) {
+        if next != Some(update.number) {
             return Ok(Err(Refusal::VersionConflict { greatest }));
         }
-        if let Err(error) = check_successor(previous.map(|(_, value)| value), &update.value) {
+        // Admission decided this if it saw the same version.
+        if update.account.greatest() != greatest
+            && let Err(error) = check_successor(newest_value(&account)?.as_ref(), &update.value)
+        {
             return Ok(Err(Refusal::Rule(error)));
         }
-        let value = update.value.encode();
-        let commitment = Commitment::new(&update.opening, label.as_bytes(), update.version, &value);
+        let version = Version {
+            epoch: self.tip.size,
+            opening: update.opening,
+            proven: update.proven,
+            value: update.value.encode(),
+        };
+        self.rows.version(account.label(), update.number, &version);
         self.leaves.push(Leaf {
-            key: update.key,
-            commitment,
+            key: update.proven.key,
+            commitment: update.commitment,
         });
-        self.rows
-            .version(label, update.version, &update.opening, &value);
-        for (version, key, proof) in &update.computed {
-            self.rows.search_key(label, *version, key, proof);
-        }
-        self.newest
-            .insert(label.clone(), (update.version, update.value.clone()));
+        let account = account.followed_by(update.number, version, update.commitment, update.ahead);
+        self.accounts
+            .insert(account.label().clone(), Arc::new(account));
         Ok(Ok(()))
     }
 
-    /// The greatest version of a label in the store.
-    fn stored_newest(&self, label: &Label) -> Result<Option<(u32, VerifiedValue)>, LedgerError> {
-        let Some(version) = self.ledger.greatest(label, u64::MAX)? else {
-            return Ok(None);
-        };
-        let row = self.ledger.version(label, version)?;
-        let value = UnverifiedValue::decode(&row.value)
-            .ok()
-            .and_then(|value| value.verify(label).ok())
-            .ok_or(LedgerError::Damaged {
-                table: Table::Versions.name(),
-            })?;
-        Ok(Some((version, value)))
+    /// Stores the ladder of an account that was completed after the account was stored, unless the
+    /// account has moved on.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn add_ladder(&mut self, completed: &Account) -> Result<(), FatalError> {
+        if self.account(completed.label())?.greatest() == completed.greatest() {
+            self.rows.account(completed);
+        }
+        Ok(())
     }
 
-    /// Closes the epoch at `now_ms`: what is to be written, and where the log stands then.
+    /// A label as the epoch leaves it so far.
+    fn account(&self, label: &Label) -> Result<Arc<Account>, LedgerError> {
+        let unstored = [&self.accounts, &self.before.accounts];
+        match unstored
+            .into_iter()
+            .find_map(|accounts| accounts.get(label))
+        {
+            Some(account) => Ok(Arc::clone(account)),
+            None => self.ledger.account(label),
+        }
+    }
+
+    /// Closes the epoch at `now_ms`.
     ///
     /// # Errors
     ///
     /// The store failed; nothing was written.
-    pub fn close(mut self, now_ms: u64) -> Result<(Batch, Tip), FatalError> {
+    pub fn close(mut self, now_ms: u64) -> Result<Built, FatalError> {
         self.leaves.sort_unstable_by_key(|leaf| leaf.key);
         for leaf in &self.leaves {
             self.rows.leaf(leaf);
         }
-        let before = self.tip.size - 1;
-        let rows = self.ledger.leaves(before);
-        let Inserted { skeleton, delta } =
-            map::insert(&self.tip.skeleton, &rows, &self.leaves).map_err(LedgerError::from)?;
+        for account in self.accounts.values() {
+            self.rows.account(account);
+        }
+        let buckets = self.ledger.buckets(self.tip.size - 1);
+        let buckets = buckets.with_fresh(&self.before.buckets);
+        let Inserted {
+            skeleton,
+            delta,
+            fresh,
+        } = map::insert(&self.tip.skeleton, &buckets, &self.leaves).map_err(LedgerError::from)?;
         let record = EpochRecord {
             timestamp_ms: now_ms,
             prefix_tree: skeleton.hash(),
@@ -139,32 +177,43 @@ impl<'a> Draft<'a> {
         };
         let bytes = record.encode();
         let leaf = leaf_hash(&bytes);
-        let tiles =
-            changed_tiles(self.tip.size, &[leaf], self.ledger).map_err(LedgerError::from)?;
+        let edge = Edge {
+            ledger: self.ledger,
+            layers: [&self.before.tiles, &[]],
+        };
+        let tiles = changed_tiles(self.tip.size, &[leaf], &edge).map_err(LedgerError::from)?;
         let mut frontier = self.tip.frontier.clone();
         frontier.append(leaf).map_err(|_| LedgerError::OutOfRange)?;
-        check_tiles(self.ledger, &tiles, &frontier)?;
+        let edge = Edge {
+            layers: [&tiles, &self.before.tiles],
+            ..edge
+        };
+        check_tiles(&edge, &frontier)?;
         let tip = Tip {
             size: frontier.size(),
             frontier,
             map: record.state(),
             skeleton,
         };
-        let batch = self.rows.finish(&bytes, delta, tiles, &tip.stored_head());
-        Ok((batch, tip))
+        let batch = self.rows.finish(&bytes, delta, &tiles, &tip.stored_head());
+        let pending = Pending {
+            accounts: self.accounts,
+            buckets: fresh,
+            tiles,
+        };
+        Ok(Built {
+            batch,
+            tip,
+            pending,
+        })
     }
 }
 
 /// Checks that the log's right edge, as it is about to be written, has the root that is about to be
 /// signed. Tiles are widened from what was read, and a misread one must not be written back.
-fn check_tiles(
-    ledger: &Ledger,
-    changed: &[ChangedTile],
-    frontier: &Frontier,
-) -> Result<(), LedgerError> {
-    let edge = Edge { ledger, changed };
+fn check_tiles(edge: &Edge<'_>, frontier: &Frontier) -> Result<(), LedgerError> {
     let size = frontier.size();
-    let written = Frontier::load(size, &TileNodes::new(&edge, size))?;
+    let written = Frontier::load(size, &TileNodes::new(edge, size))?;
     if written.root() == frontier.root() {
         Ok(())
     } else {
@@ -174,10 +223,12 @@ fn check_tiles(
     }
 }
 
-/// The tiles as they will be after the epoch.
+/// The tiles as they will be once some epochs are committed.
+#[derive(Clone, Copy)]
 struct Edge<'a> {
     ledger: &'a Ledger,
-    changed: &'a [ChangedTile],
+    /// Changed tiles, the newest first.
+    layers: [&'a [ChangedTile]; 2],
 }
 
 impl TileReader for Edge<'_> {
@@ -185,8 +236,16 @@ impl TileReader for Edge<'_> {
     type Bytes = Vec<u8>;
 
     fn tile(&self, tile: Tile) -> Result<Vec<u8>, LedgerError> {
-        match self.changed.iter().find(|changed| changed.tile == tile) {
-            Some(changed) => Ok(changed.content.clone()),
+        // A tile that was changed has its greatest width there; what is asked for begins it.
+        let same = |changed: &&ChangedTile| {
+            (changed.tile.level(), changed.tile.index()) == (tile.level(), tile.index())
+        };
+        match self.layers.into_iter().flatten().find(same) {
+            Some(changed) => {
+                let length = usize::from(tile.width()) * 32;
+                let hashes = changed.content.get(..length);
+                hashes.map(<[u8]>::to_vec).ok_or(LedgerError::OutOfRange)
+            }
             None => self.ledger.tile(tile),
         }
     }

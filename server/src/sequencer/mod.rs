@@ -10,6 +10,11 @@
 //! 4. move the *anchor* to it by compare and swap: from here the log has spoken;
 //! 5. hand the signed head to the publisher, and answer the callers.
 //!
+//! Steps 2 to 5 ([`commit`]) of one epoch run beside step 1 of the next, and beside the cosigning of
+//! those before: one epoch is built, one is committed, and at most [`UNPUBLISHED_EPOCHS_MAX`] are
+//! not published yet. What the epoch in commit changes is laid over the store for the one that is
+//! built; if the store refuses it, both are refused.
+//!
 //! A crash after 2 leaves the store ahead of the anchor by one epoch; recovery ([`recovery`]) goes
 //! through the same steps 3 to 5, with the same checkpoint, because a checkpoint follows from the
 //! store alone. An epoch that the store cleanly refuses fails its updates and nothing else. What
@@ -18,7 +23,10 @@
 //! take back, and a second history.
 
 pub mod admission;
+pub mod commit;
 pub mod epoch;
+pub mod ladders;
+pub mod pipeline;
 pub mod recovery;
 
 use std::sync::Arc;
@@ -27,19 +35,18 @@ use std::time::Duration;
 use candor_core::note::SignError;
 use candor_host::durable;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::admission::{Admitted, Refusal};
-use self::epoch::{Draft, Tip};
-use crate::anchor::Anchor;
+use self::commit::{Outcome, refuse_all};
+use self::ladders::Completed;
+use self::pipeline::{Closed, Pipeline};
 use crate::clock::Clock;
-use crate::head::{PublishedHead, SignedHead};
-use crate::ledger::{Ledger, LedgerError};
-use crate::metrics::Metrics;
-use crate::signer::LogSigner;
-use crate::storage::{CommitError, NotCommitted, OutcomeUnknown};
+use crate::head::PublishedHead;
+use crate::ledger::{LedgerError, put_ladders};
+use crate::storage::{NotCommitted, OutcomeUnknown};
 
 /// Most epochs that are signed but not yet published. Beyond it the sequencer waits, the queue
 /// fills, and callers are told to come back: a lost quorum never costs memory.
@@ -47,6 +54,12 @@ pub const UNPUBLISHED_EPOCHS_MAX: u64 = 4;
 
 /// How long after the store refused an epoch another one without updates is tried.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long completed ladders wait for an epoch that takes them along before they are stored alone.
+const LADDERS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Most ladders that are stored with one batch.
+const LADDERS_MAX: usize = 16 * 1024;
 
 /// When epochs are closed.
 #[derive(Clone, Copy, Debug)]
@@ -84,43 +97,53 @@ pub enum FatalError {
     /// A small file could not be written.
     #[error(transparent)]
     Write(#[from] durable::WriteError),
+    /// A bug: the commit of an epoch ended without an outcome.
+    #[error("the commit of an epoch ended unexpectedly: {0}")]
+    Commit(#[from] tokio::task::JoinError),
+    /// A bug: an epoch was to be committed after one that ended without an outcome.
+    #[error("an earlier commit ended unexpectedly")]
+    Broken,
 }
 
 /// Everything that the sequencer works with.
 pub struct Sequencer {
-    /// The rows.
-    pub ledger: Ledger,
-    /// Where the log stands.
-    pub tip: Tip,
-    /// Signs checkpoints.
-    pub signer: Arc<LogSigner>,
-    /// Remembers the newest signed checkpoint apart from the store.
-    pub anchor: Anchor,
+    /// Where the log stands, and the way into the store.
+    pub pipeline: Pipeline,
     /// Updates that wait.
     pub queue: mpsc::Receiver<Admitted>,
-    /// Where signed heads go.
-    pub signed: watch::Sender<Option<Arc<SignedHead>>>,
+    /// Accounts whose ladders were completed.
+    pub completed: mpsc::Receiver<Completed>,
     /// How far publication has come.
     pub published: Arc<PublishedHead>,
     /// When epochs are closed.
     pub pace: Pace,
     /// The time.
     pub clock: Clock,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
     /// Asks the sequencer to finish what waits and stop.
     pub shutdown: CancellationToken,
     /// Asks it to sign nothing more: a witness proved that this log must not go on.
     pub halt: CancellationToken,
 }
 
-/// What became of an epoch.
-enum Appended {
-    Epoch,
-    /// All its updates were refused, and no heartbeat was due.
-    Nothing,
-    /// The store refused it and is as it was.
-    NotStored,
+/// When what is due.
+struct Agenda {
+    /// The next epoch closes with what there is.
+    epoch_at: Instant,
+    /// An epoch is due even without updates.
+    heartbeat_at: Instant,
+    /// Ladders to store, and until when they wait for an epoch.
+    ladders: Vec<Completed>,
+    ladders_at: Instant,
+}
+
+/// What there is to do.
+enum Task {
+    /// An epoch of these updates; none if only the heartbeat is due.
+    Epoch(Vec<Admitted>),
+    /// Ladders have waited long enough.
+    Ladders,
+    /// To stop.
+    Stop,
 }
 
 /// Whether another epoch may be appended.
@@ -137,7 +160,11 @@ impl Sequencer {
     ///
     /// [`FatalError`]: the environment is at fault.
     pub async fn run(mut self) -> Result<(), FatalError> {
-        let outcome = self.sequence().await;
+        let sequenced = self.sequence().await;
+        // The epoch in commit is finished, whatever the reason to stop: who starts next must find
+        // store and anchor at rest.
+        let settled = self.pipeline.settle().await;
+        let outcome = sequenced.and(settled.map(|_| ()));
         self.queue.close();
         while let Ok(update) = self.queue.try_recv() {
             update.answer(Err(Refusal::ShuttingDown));
@@ -146,63 +173,71 @@ impl Sequencer {
     }
 
     async fn sequence(&mut self) -> Result<(), FatalError> {
-        self.release()?;
-        let mut not_before = Instant::now();
-        let mut due_at = not_before + self.heartbeat_left();
+        let tip = self.pipeline.tip().clone();
+        self.pipeline.committer()?.release(&tip)?;
+        let now = Instant::now();
+        let mut agenda = Agenda {
+            epoch_at: now,
+            heartbeat_at: now + self.heartbeat_left(),
+            ladders: Vec::new(),
+            ladders_at: now,
+        };
         loop {
-            let updates = self.gather(not_before, due_at).await;
-            let heartbeat_due = Instant::now() >= due_at;
-            if updates.is_empty() && !heartbeat_due {
-                return Ok(()); // Only shutdown ends a gathering with nothing to do.
+            match self.next_task(&mut agenda).await? {
+                Task::Stop => return Ok(()),
+                Task::Ladders => self.store_ladders(&mut agenda).await?,
+                Task::Epoch(updates) => match self.publication().await {
+                    Publication::Near => self.append(updates, &mut agenda).await?,
+                    Publication::Late => refuse_all(updates, &Refusal::Unpublished),
+                    Publication::Ended => {
+                        refuse_all(updates, &Refusal::ShuttingDown);
+                        return Ok(());
+                    }
+                },
             }
-            match self.publication().await {
-                Publication::Near => {}
-                Publication::Late => {
-                    refuse_all(updates, &Refusal::Unpublished);
-                    continue;
-                }
-                Publication::Ended => {
-                    refuse_all(updates, &Refusal::ShuttingDown);
-                    return Ok(());
-                }
-            }
-            let appended = self.append(updates, heartbeat_due)?;
-            let now = Instant::now();
-            not_before = now + self.pace.epoch_interval;
-            due_at = match appended {
-                Appended::Epoch => now + self.pace.heartbeat,
-                Appended::Nothing => due_at,
-                Appended::NotStored => due_at.max(now + STORE_PAUSE),
-            };
         }
     }
 
     /// Time until an epoch is due even without updates. The first one is due at once, and so is one
     /// after a long rest: devices wait for a fresh head.
     fn heartbeat_left(&self) -> Duration {
-        if self.tip.size == 1 {
+        let tip = self.pipeline.tip();
+        if tip.size == 1 {
             return Duration::ZERO;
         }
-        let age_ms = self
-            .clock
-            .now_ms()
-            .saturating_sub(self.tip.map.timestamp_ms);
+        let age_ms = self.clock.now_ms().saturating_sub(tip.map.timestamp_ms);
         self.pace
             .heartbeat
             .saturating_sub(Duration::from_millis(age_ms))
     }
 
-    /// Collects the updates of one epoch; none if only the heartbeat is due, or at shutdown.
-    async fn gather(&mut self, not_before: Instant, due_at: Instant) -> Vec<Admitted> {
+    /// Waits until there is something to do, and collects the updates of one epoch.
+    async fn next_task(&mut self, agenda: &mut Agenda) -> Result<Task, FatalError> {
         let mut updates = Vec::new();
-        tokio::select! {
-            biased;
-            first = self.queue.recv() => updates.extend(first),
-            () = self.shutdown.cancelled() => {}
-            () = tokio::time::sleep_until(due_at) => {}
-        }
-        if updates.is_empty() {
-            return updates;
+        loop {
+            tokio::select! {
+                biased;
+                outcome = self.pipeline.settle(), if self.pipeline.is_committing() => {
+                    agenda.committed(outcome?);
+                }
+                update = self.queue.recv() => match update {
+                    Some(update) => {
+                        updates.push(update);
+                        break;
+                    }
+                    None => return Ok(Task::Stop),
+                },
+                Some(ladder) = self.completed.recv(), if agenda.has_room() => agenda.add(ladder),
+                () = self.shutdown.cancelled(), if Instant::now() < agenda.heartbeat_at => {
+                    return Ok(Task::Stop);
+                }
+                () = tokio::time::sleep_until(agenda.heartbeat_at) => {
+                    return Ok(Task::Epoch(updates));
+                }
+                () = tokio::time::sleep_until(agenda.ladders_at), if agenda.has_ladders() => {
+                    return Ok(Task::Ladders);
+                }
+            }
         }
         while updates.len() < self.pace.epoch_updates_max {
             if let Ok(next) = self.queue.try_recv() {
@@ -212,20 +247,25 @@ impl Sequencer {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => break,
-                () = tokio::time::sleep_until(not_before) => break,
+                () = tokio::time::sleep_until(agenda.epoch_at) => break,
                 next = self.queue.recv() => match next {
                     Some(next) => updates.push(next),
                     None => break,
                 },
             }
         }
-        updates
+        while agenda.has_room()
+            && let Ok(ladder) = self.completed.try_recv()
+        {
+            agenda.add(ladder);
+        }
+        Ok(Task::Epoch(updates))
     }
 
     /// Waits until publication is near enough for one more epoch.
     async fn publication(&self) -> Publication {
         // While nothing is published yet, the head that recovery found counts as its start.
-        let next = self.tip.size;
+        let next = self.pipeline.tip().size;
         let mut progress = self.published.progress();
         tokio::select! {
             biased;
@@ -238,66 +278,80 @@ impl Sequencer {
         }
     }
 
-    /// Builds, commits, signs and releases one epoch.
-    fn append(
+    /// Builds one epoch and hands it on.
+    async fn append(
         &mut self,
-        updates: Vec<Admitted>,
-        heartbeat_due: bool,
-    ) -> Result<Appended, FatalError> {
+        waiting: Vec<Admitted>,
+        agenda: &mut Agenda,
+    ) -> Result<(), FatalError> {
         let started = std::time::Instant::now();
-        let now_ms = self.clock.now_ms().max(self.tip.map.timestamp_ms);
-        let mut draft = Draft::new(&self.ledger, &self.tip);
-        let mut waiting = Vec::with_capacity(updates.len());
-        for update in updates {
+        let now_ms = self.clock.now_ms();
+        let now_ms = now_ms.max(self.pipeline.tip().map.timestamp_ms);
+        let mut draft = self.pipeline.draft();
+        let mut updates = Vec::with_capacity(waiting.len());
+        for update in waiting {
             match draft.add(&update)? {
-                Ok(()) => waiting.push(update),
+                Ok(()) => updates.push(update),
                 Err(refusal) => update.answer(Err(refusal)),
             }
         }
-        if waiting.is_empty() && !heartbeat_due {
-            return Ok(Appended::Nothing);
+        if updates.is_empty() && Instant::now() < agenda.heartbeat_at {
+            return Ok(()); // All were refused, and no epoch is due without them.
         }
-        let (batch, tip) = draft.close(now_ms)?;
-        match self.ledger.store().commit(batch) {
-            Ok(()) => {}
-            Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
-                tracing::warn!(error = %error, "an epoch was not stored; its updates are refused");
-                self.metrics.commit_failures.inc();
-                refuse_all(waiting, &Refusal::StorageUnavailable);
-                return Ok(Appended::NotStored);
-            }
-            Err(CommitError::NotCommitted(error)) => return Err(FatalError::Refused(error)),
-            Err(CommitError::OutcomeUnknown(error)) => return Err(error.into()),
+        for ladder in agenda.ladders.drain(..) {
+            draft.add_ladder(&ladder.account)?;
         }
-        let epoch = self.tip.size;
-        self.tip = tip;
-        self.release()?;
-        self.metrics
-            .epoch_closed(&self.tip, waiting.len(), started.elapsed());
-        for update in waiting {
-            update.answer(Ok(epoch));
-        }
-        Ok(Appended::Epoch)
+        let closed = Closed {
+            built: draft.close(now_ms)?,
+            updates,
+            started,
+        };
+        let outcome = self.pipeline.commit(closed).await?;
+        let now = Instant::now();
+        agenda.epoch_at = now + self.pace.epoch_interval;
+        agenda.heartbeat_at = now + self.pace.heartbeat;
+        agenda.committed(outcome);
+        Ok(())
     }
 
-    /// Signs the head of what is stored and lets it out: the last steps of every epoch, and of
-    /// recovery.
-    fn release(&mut self) -> Result<(), FatalError> {
-        if self.tip.size < 2 {
-            return Ok(()); // The configuration alone is not a head that anyone can use.
+    /// Stores ladders that found no epoch to go with. What cannot be stored is computed again when
+    /// it is needed.
+    async fn store_ladders(&mut self, agenda: &mut Agenda) -> Result<(), FatalError> {
+        agenda.committed(self.pipeline.settle().await?);
+        let mut accounts = Vec::with_capacity(agenda.ladders.len());
+        for ladder in agenda.ladders.drain(..) {
+            if self.pipeline.is_current(&ladder.account)? {
+                accounts.push(ladder.account);
+            }
         }
-        let signed = SignedHead::sign(&self.ledger, &self.tip, &self.signer, &self.clock)?;
-        self.anchor.advance(&signed.note)?;
-        self.metrics
-            .signed_size
-            .set(i64::try_from(signed.size).unwrap_or(i64::MAX));
-        self.signed.send_replace(Some(Arc::new(signed)));
+        let head = self.pipeline.tip().stored_head();
+        let batch = put_ladders(&head, accounts.iter().map(|account| &**account));
+        agenda.committed(self.pipeline.committer()?.store(batch)?);
         Ok(())
     }
 }
 
-fn refuse_all(updates: Vec<Admitted>, refusal: &Refusal) {
-    for update in updates {
-        update.answer(Err(refusal.clone()));
+impl Agenda {
+    fn has_room(&self) -> bool {
+        self.ladders.len() < LADDERS_MAX
+    }
+
+    fn has_ladders(&self) -> bool {
+        !self.ladders.is_empty()
+    }
+
+    fn add(&mut self, ladder: Completed) {
+        if self.ladders.is_empty() {
+            self.ladders_at = Instant::now() + LADDERS_PAUSE;
+        }
+        self.ladders.push(ladder);
+    }
+
+    /// After the store refused something, an epoch without updates is tried soon, so that heads
+    /// become fresh again; but not at once.
+    fn committed(&mut self, outcome: Outcome) {
+        if outcome == Outcome::NotStored {
+            self.heartbeat_at = Instant::now() + STORE_PAUSE;
+        }
     }
 }

@@ -93,7 +93,7 @@ pub fn create(
     };
     ledger
         .store()
-        .commit(ledger::create(&signer.identity(), &bytes, tiles, &head))?;
+        .commit(ledger::create(&signer.identity(), &bytes, &tiles, &head))?;
     Ok(())
 }
 
@@ -165,7 +165,7 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
 ///
 /// [`RecoveryError`]: the rows are not those that the log committed to.
 pub fn load_map(ledger: &Ledger, epoch: u64, root: &Hash) -> Result<Skeleton, RecoveryError> {
-    let skeleton = Skeleton::load(&ledger.leaves(epoch)).map_err(LedgerError::from)?;
+    let skeleton = ledger.load_map(epoch)?;
     if skeleton.hash() == *root {
         Ok(skeleton)
     } else {

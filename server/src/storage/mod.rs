@@ -49,10 +49,8 @@ pub enum Table {
     Leaves,
     /// Accounts by label.
     Accounts,
-    /// Values and openings by label and version.
+    /// Values, openings and search keys by label and version.
     Versions,
-    /// VRF outputs and proofs by label and version.
-    SearchKeys,
     /// Epoch records by epoch.
     Records,
     /// Tiles of the log.
@@ -67,11 +65,10 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Leaves,
         Self::Accounts,
         Self::Versions,
-        Self::SearchKeys,
         Self::Records,
         Self::Tiles,
         Self::Deltas,
@@ -85,7 +82,6 @@ impl Table {
             Self::Leaves => "leaves",
             Self::Accounts => "accounts",
             Self::Versions => "versions",
-            Self::SearchKeys => "search-keys",
             Self::Records => "records",
             Self::Tiles => "tiles",
             Self::Deltas => "deltas",

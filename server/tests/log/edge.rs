@@ -15,7 +15,6 @@ use candor_server::head::{Freshness, Published};
 use candor_server::http::{Pages, router};
 use candor_server::metrics::Metrics;
 use candor_server::run::{RunError, start};
-use candor_server::sequencer::admission::Admission;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
 
@@ -289,8 +288,7 @@ async fn readiness_is_a_fresh_published_head() {
     use tower::ServiceExt as _;
 
     let world = World::new();
-    let (admission, queue) = Admission::new(world.ledger(), Arc::clone(&world.vrf));
-    let mut process = world.start_unpublished(EAGER, admission, queue).unwrap();
+    let mut process = world.start_unpublished(EAGER, world.inlet()).unwrap();
     process.signed_size(2).await;
     let max_age = Duration::from_secs(10);
     let router = router(Pages {

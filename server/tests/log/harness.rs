@@ -20,7 +20,10 @@ use candor_server::ledger::Ledger;
 use candor_server::lookup::prove_account;
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted, SubmitError};
+use candor_server::sequencer::commit::Committer;
 use candor_server::sequencer::epoch::Tip;
+use candor_server::sequencer::ladders::{Completed, Ladders};
+use candor_server::sequencer::pipeline::Pipeline;
 use candor_server::sequencer::recovery::{self, RecoveryError};
 use candor_server::sequencer::{FatalError, Pace, Sequencer};
 use candor_server::signer::LogSigner;
@@ -36,6 +39,9 @@ pub const LONG: Duration = Duration::from_secs(30);
 
 /// When the log was made, in milliseconds since the Unix epoch.
 pub const START_MS: u64 = 1_700_000_000_000;
+
+/// Enough for some of what tests store, so that processes also read.
+const CACHE_BYTES: u64 = 64 << 10;
 
 /// Closes an epoch for every update, at once, and none without.
 pub const EAGER: Pace = Pace {
@@ -57,6 +63,8 @@ pub struct World {
     pub signer: Arc<LogSigner>,
     pub vrf: Arc<VrfSecretKey>,
     pub anchor_path: PathBuf,
+    /// Memory for what processes keep of the store.
+    pub cache_bytes: u64,
     pub now_ms: Arc<AtomicU64>,
     /// Heads that were signed: one size has one root, for ever.
     pub heads: Arc<Mutex<Vec<(u64, Hash)>>>,
@@ -72,6 +80,7 @@ impl World {
             signer: Arc::new(signer(ORIGIN, 1)),
             vrf: Arc::new(VrfSecretKey::from_seed(&[2; 32])),
             anchor_path: dir.path().join("anchor"),
+            cache_bytes: CACHE_BYTES,
             now_ms: Arc::new(AtomicU64::new(START_MS)),
             heads: Arc::default(),
             _dir: dir,
@@ -94,8 +103,23 @@ impl World {
         recovery::create(&self.ledger(), &self.signer, &config)
     }
 
+    /// The rows, and nothing of them in memory.
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(Arc::clone(&self.store) as _)
+        Ledger::new(Arc::clone(&self.store) as _, 0)
+    }
+
+    /// What a process has before its sequencer runs.
+    pub fn inlet(&self) -> Inlet {
+        let ledger = Ledger::new(Arc::clone(&self.store) as _, self.cache_bytes);
+        let (ladders, completed) = Ladders::new(Arc::clone(&self.vrf)).unwrap();
+        let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
+        Inlet {
+            ledger,
+            ladders,
+            admission,
+            queue,
+            completed,
+        }
     }
 
     pub fn clock(&self) -> Clock {
@@ -124,18 +148,12 @@ impl World {
     }
 
     pub fn try_start(&self, pace: Pace) -> Result<Process, RecoveryError> {
-        let (admission, queue) = Admission::new(self.ledger(), Arc::clone(&self.vrf));
-        self.start_with(pace, admission, queue)
+        self.start_with(pace, self.inlet())
     }
 
     /// Recovers, and runs the sequencer and a publisher that needs no witnesses.
-    pub fn start_with(
-        &self,
-        pace: Pace,
-        admission: Admission,
-        queue: mpsc::Receiver<Admitted>,
-    ) -> Result<Process, RecoveryError> {
-        let process = self.start_unpublished(pace, admission, queue)?;
+    pub fn start_with(&self, pace: Pace, inlet: Inlet) -> Result<Process, RecoveryError> {
+        let process = self.start_unpublished(pace, inlet)?;
         let (signed, published) = (process.signed.clone(), Arc::clone(&process.published));
         let (gate, heads) = (process.publishing.subscribe(), Arc::clone(&self.heads));
         tokio::spawn(publish(signed, published, gate, heads));
@@ -143,34 +161,35 @@ impl World {
     }
 
     /// Recovers, and runs the sequencer alone.
-    pub fn start_unpublished(
-        &self,
-        pace: Pace,
-        admission: Admission,
-        queue: mpsc::Receiver<Admitted>,
-    ) -> Result<Process, RecoveryError> {
+    pub fn start_unpublished(&self, pace: Pace, inlet: Inlet) -> Result<Process, RecoveryError> {
         let (tip, anchor) = self.recover()?;
         let published = Arc::new(PublishedHead::starting_at(tip.size));
         let (signed_sender, signed) = watch::channel(None);
         let (shutdown, halt) = (CancellationToken::new(), CancellationToken::new());
-        let sequencer = Sequencer {
-            ledger: self.ledger(),
-            tip,
+        let committer = Committer {
+            ledger: inlet.ledger,
             signer: Arc::clone(&self.signer),
             anchor,
-            queue,
             signed: signed_sender,
+            ladders: inlet.ladders,
+            clock: self.clock(),
+            metrics: Arc::new(Metrics::new()),
+            halt: halt.clone(),
+        };
+        let sequencer = Sequencer {
+            pipeline: Pipeline::new(tip, committer),
+            queue: inlet.queue,
+            completed: inlet.completed,
             published: Arc::clone(&published),
             pace,
             clock: self.clock(),
-            metrics: Arc::new(Metrics::new()),
             shutdown: shutdown.clone(),
             halt: halt.clone(),
         };
         let runtime = tokio::runtime::Handle::current();
         let sequencing = tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()));
         Ok(Process {
-            admission,
+            admission: inlet.admission,
             signed,
             published,
             publishing: watch::Sender::new(true),
@@ -216,7 +235,8 @@ impl World {
         let head = SignedHead::new(&ledger, tip.size, root, tip.skeleton.clone(), note).unwrap();
         let label = Label::parse(label).unwrap();
         let query = Query::GREATEST;
-        let proof = prove_account(&ledger, &self.vrf, &head, &label, &query).unwrap();
+        let (ladders, _completed) = Ladders::new(Arc::clone(&self.vrf)).unwrap();
+        let proof = prove_account(&ledger, &ladders, &head, &label, &query).unwrap();
         let (vrf, root) = (self.vrf.public_key(), tip.map.root);
         let account = proof.verify(label.as_bytes(), &query, vrf, &root).unwrap();
         let value = account
@@ -224,6 +244,15 @@ impl World {
             .map_or_else(Vec::new, |newest| newest.value().to_vec());
         (account.greatest(), value)
     }
+}
+
+/// The parts through which updates come in, and what they share with the sequencer.
+pub struct Inlet {
+    pub ledger: Ledger,
+    pub ladders: Ladders,
+    pub admission: Admission,
+    pub queue: mpsc::Receiver<Admitted>,
+    pub completed: mpsc::Receiver<Completed>,
 }
 
 /// A running sequencer.

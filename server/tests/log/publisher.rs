@@ -18,7 +18,6 @@ use candor_core::note::{
 };
 use candor_server::metrics::Metrics;
 use candor_server::publisher::{Publisher, PublisherError, WitnessNode, WitnessStatus, lock};
-use candor_server::sequencer::admission::Admission;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -160,8 +159,7 @@ struct Log {
 
 impl Log {
     fn start(world: &World, policy: Arc<Policy>) -> Self {
-        let (admission, queue) = Admission::new(world.ledger(), Arc::clone(&world.vrf));
-        let process = world.start_unpublished(EAGER, admission, queue).unwrap();
+        let process = world.start_unpublished(EAGER, world.inlet()).unwrap();
         let witnesses = WitnessNode::of_policy(&policy).unwrap();
         let status = |node: &WitnessNode| WitnessStatus {
             url: node.url().to_owned(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use candor_server::sequencer::admission::{Admission, Refusal, SubmitError};
+use candor_server::sequencer::admission::{Refusal, SubmitError};
+use candor_server::sequencer::epoch::{Draft, Pending};
 use candor_server::sequencer::recovery::RecoveryError;
 use candor_server::sequencer::{FatalError, Pace, UNPUBLISHED_EPOCHS_MAX};
 use candor_server::storage::{CommitFault, MemoryStorage};
@@ -26,18 +27,19 @@ async fn one_epoch(
     world: &World,
     updates: &[(&str, u32, Vec<u8>)],
 ) -> Vec<Result<u64, SubmitError>> {
-    let (admission, mut prepared) = Admission::new(world.ledger(), Arc::clone(&world.vrf));
+    let mut inlet = world.inlet();
     let (queue, waiting) = mpsc::channel(updates.len());
+    let mut prepared = std::mem::replace(&mut inlet.queue, waiting);
     let mut answers = Vec::new();
     for (label, version, value) in updates.iter().cloned() {
-        let (admission, label) = (admission.clone(), label.to_owned());
+        let (admission, label) = (inlet.admission.clone(), label.to_owned());
         let submitted =
             tokio::spawn(async move { admission.submit(&label, version, &value).await });
         // Each is queued before the next is submitted.
         queue.try_send(prepared.recv().await.unwrap()).ok().unwrap();
         answers.push(submitted);
     }
-    let process = world.start_with(EAGER, admission, waiting).unwrap();
+    let process = world.start_with(EAGER, inlet).unwrap();
     let mut answered = Vec::new();
     for answer in answers {
         answered.push(tokio::time::timeout(LONG, answer).await.unwrap().unwrap());
@@ -206,10 +208,10 @@ async fn another_writer_of_the_store_or_the_anchor_stops_the_log() {
         let tip = other.recover().unwrap().0;
         (tip, other)
     };
-    let draft = candor_server::sequencer::epoch::Draft::new(&other.ledger(), &tip)
+    let built = Draft::new(&other.ledger(), &tip, &Pending::default())
         .close(START_MS + 1)
         .unwrap();
-    candor_server::storage::Storage::commit(&*other.store, draft.0).unwrap();
+    candor_server::storage::Storage::commit(&*other.store, built.batch).unwrap();
     let answer = process.submit(ALICE, 0, &value(ALICE, 0)).await;
     assert_eq!(answer, Err(SubmitError::OutcomeUnknown));
     assert!(matches!(process.ended().await, Err(FatalError::Refused(_))));

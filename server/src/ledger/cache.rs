@@ -1,0 +1,58 @@
+//! Accounts that are kept in memory.
+//!
+//! An entry is what the store holds, or what the sequencer stored last: the sequencer replaces the
+//! entries of an epoch's labels after its commit. A reader that loaded an account meanwhile does not
+//! put the older one back, because its place in the cache was taken from it.
+
+use std::sync::Arc;
+
+use candor_core::account::Label;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::account::Account;
+
+/// Memory that the cache itself takes for an entry, in bytes, beside the account.
+const ENTRY_BYTES: usize = 128;
+
+/// What an account weighs before any was seen, to size the cache's table.
+const TYPICAL_BYTES: u64 = 1_000;
+
+/// Recently used accounts, up to a number of bytes.
+pub(super) struct AccountCache {
+    accounts: Cache<Label, Arc<Account>, ByBytes>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Label, Arc<Account>> for ByBytes {
+    fn weight(&self, label: &Label, account: &Arc<Account>) -> u64 {
+        (account.bytes() + label.as_bytes().len() + ENTRY_BYTES) as u64
+    }
+}
+
+impl AccountCache {
+    /// A cache of at most this many bytes.
+    pub fn new(bytes: u64) -> Self {
+        let accounts = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
+        Self {
+            accounts: Cache::with_weighter(accounts, bytes, ByBytes),
+        }
+    }
+
+    /// The account of a label, loaded if it is not here.
+    pub fn get<E>(
+        &self,
+        label: &Label,
+        load: impl FnOnce() -> Result<Account, E>,
+    ) -> Result<Arc<Account>, E> {
+        self.accounts
+            .get_or_insert_with(label, || load().map(Arc::new))
+    }
+
+    /// Replaces an account by the one that was stored.
+    pub fn replace(&self, account: Arc<Account>) {
+        self.accounts.insert(account.label().clone(), account);
+    }
+}

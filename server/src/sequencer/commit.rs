@@ -1,0 +1,131 @@
+//! Committing an epoch and letting its head out: steps 2 to 5 of the crash order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::FatalError;
+use super::admission::{Admitted, Refusal};
+use super::epoch::Tip;
+use super::ladders::Ladders;
+use crate::anchor::Anchor;
+use crate::clock::Clock;
+use crate::head::SignedHead;
+use crate::ledger::{Account, Ledger};
+use crate::metrics::Metrics;
+use crate::signer::LogSigner;
+use crate::storage::{Batch, CommitError};
+
+/// The one place where the store is written and the log speaks.
+pub struct Committer {
+    /// The rows.
+    pub ledger: Ledger,
+    /// Signs checkpoints.
+    pub signer: Arc<LogSigner>,
+    /// Remembers the newest signed checkpoint apart from the store.
+    pub anchor: Anchor,
+    /// Where signed heads go.
+    pub signed: watch::Sender<Option<Arc<SignedHead>>>,
+    /// Complete the ladders of what was stored.
+    pub ladders: Ladders,
+    /// The time.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Asks to sign nothing more: a witness proved that this log must not go on.
+    pub halt: CancellationToken,
+}
+
+/// How a commit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The batch is stored.
+    Stored,
+    /// The store refused it and is as it was; whoever waited for it was told.
+    NotStored,
+}
+
+impl Committer {
+    /// Commits an epoch, signs its head, moves the anchor, lets the head out and answers. `tip` is
+    /// where the log stands with the epoch, `accounts` are those that it changes.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: the environment is at fault.
+    pub fn commit(
+        &mut self,
+        batch: Batch,
+        tip: &Tip,
+        accounts: Vec<Arc<Account>>,
+        updates: Vec<Admitted>,
+        started: Instant,
+    ) -> Result<Outcome, FatalError> {
+        if self.store(batch)? == Outcome::NotStored {
+            refuse_all(updates, &Refusal::StorageUnavailable);
+            return Ok(Outcome::NotStored);
+        }
+        // Before anyone can be shown the epoch: a lookup of it must not find older accounts.
+        self.ledger.remember(&accounts);
+        if self.halt.is_cancelled() {
+            // Stored and never to be signed here: what comes of the updates is not known.
+            return Ok(Outcome::Stored);
+        }
+        self.release(tip)?;
+        self.metrics
+            .epoch_closed(tip, updates.len(), started.elapsed());
+        let epoch = tip.size - 1;
+        for update in updates {
+            update.answer(Ok(epoch));
+        }
+        for account in &accounts {
+            self.ladders.complete(account);
+        }
+        Ok(Outcome::Stored)
+    }
+
+    /// Commits a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: nobody knows whether it is stored, or another writer was there.
+    pub fn store(&self, batch: Batch) -> Result<Outcome, FatalError> {
+        match self.ledger.store().commit(batch) {
+            Ok(()) => Ok(Outcome::Stored),
+            Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
+                tracing::warn!(error = %error, "a batch was not stored; its updates are refused");
+                self.metrics.commit_failures.inc();
+                Ok(Outcome::NotStored)
+            }
+            Err(CommitError::NotCommitted(error)) => Err(FatalError::Refused(error)),
+            Err(CommitError::OutcomeUnknown(error)) => Err(error.into()),
+        }
+    }
+
+    /// Signs the head of what is stored and lets it out: the last steps of every epoch, and of
+    /// recovery.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: the environment is at fault.
+    pub fn release(&mut self, tip: &Tip) -> Result<(), FatalError> {
+        if tip.size < 2 {
+            return Ok(()); // The configuration alone is not a head that anyone can use.
+        }
+        let signed = SignedHead::sign(&self.ledger, tip, &self.signer, &self.clock)?;
+        self.anchor.advance(&signed.note)?;
+        self.metrics
+            .signed_size
+            .set(i64::try_from(signed.size).unwrap_or(i64::MAX));
+        self.signed.send_replace(Some(Arc::new(signed)));
+        Ok(())
+    }
+}
+
+/// Tells callers that nothing of their updates was kept.
+pub fn refuse_all(updates: Vec<Admitted>, refusal: &Refusal) {
+    for update in updates {
+        update.answer(Err(refusal.clone()));
+    }
+}

@@ -1,0 +1,145 @@
+//! The epoch in commit, and the state that the next one is built on.
+
+use std::time::Instant;
+
+use tokio::task::JoinHandle;
+
+use super::FatalError;
+use super::admission::{Admitted, Refusal};
+use super::commit::{Committer, Outcome, refuse_all};
+use super::epoch::{Built, Draft, Pending, Tip};
+use crate::ledger::{Account, Ledger, LedgerError};
+
+/// A built epoch with those who wait for it.
+pub struct Closed {
+    /// The epoch.
+    pub built: Built,
+    /// The updates in it.
+    pub updates: Vec<Admitted>,
+    /// When its building began.
+    pub started: Instant,
+}
+
+/// At most one epoch in commit, on a thread of its own, and where the log stands with it.
+pub struct Pipeline {
+    ledger: Ledger,
+    tip: Tip,
+    /// What the epoch of `tip` changed, if the store may not show it yet.
+    pending: Pending,
+    stage: Stage,
+}
+
+enum Stage {
+    Resting(Box<Committer>),
+    Committing {
+        task: JoinHandle<(Box<Committer>, Result<Outcome, FatalError>)>,
+        /// Where the log stands without the epoch.
+        before: Tip,
+    },
+    /// The committer was lost with a panic.
+    Broken,
+}
+
+impl Pipeline {
+    /// A pipeline at a log that stands at `tip`.
+    pub fn new(tip: Tip, committer: Committer) -> Self {
+        Self {
+            ledger: committer.ledger.clone(),
+            tip,
+            pending: Pending::default(),
+            stage: Stage::Resting(Box::new(committer)),
+        }
+    }
+
+    /// Where the log stands, the epoch in commit included.
+    pub const fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    /// Starts the next epoch.
+    pub fn draft(&self) -> Draft<'_> {
+        Draft::new(&self.ledger, &self.tip, &self.pending)
+    }
+
+    /// Whether an epoch is in commit.
+    pub const fn is_committing(&self) -> bool {
+        matches!(self.stage, Stage::Committing { .. })
+    }
+
+    /// Waits until no epoch is in commit, and tells what became of it. Giving up the wait loses
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: the environment is at fault.
+    pub async fn settle(&mut self) -> Result<Outcome, FatalError> {
+        let Stage::Committing { task, .. } = &mut self.stage else {
+            return Ok(Outcome::Stored);
+        };
+        let (committer, outcome) = task.await?;
+        let stage = std::mem::replace(&mut self.stage, Stage::Resting(committer));
+        self.pending = Pending::default();
+        if let (Ok(Outcome::NotStored), Stage::Committing { before, .. }) = (&outcome, stage) {
+            self.tip = before;
+        }
+        outcome
+    }
+
+    /// Begins to commit an epoch that [`Self::draft`] started, once the one before is committed.
+    /// If that one is refused, so is this one.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: the environment is at fault.
+    pub async fn commit(&mut self, closed: Closed) -> Result<Outcome, FatalError> {
+        if self.settle().await? == Outcome::NotStored {
+            refuse_all(closed.updates, &Refusal::StorageUnavailable);
+            return Ok(Outcome::NotStored);
+        }
+        let Stage::Resting(mut committer) = std::mem::replace(&mut self.stage, Stage::Broken)
+        else {
+            return Err(FatalError::Broken);
+        };
+        let Closed {
+            built,
+            updates,
+            started,
+        } = closed;
+        let Built {
+            batch,
+            tip,
+            pending,
+        } = built;
+        let before = std::mem::replace(&mut self.tip, tip.clone());
+        let accounts: Vec<_> = pending.accounts().cloned().collect();
+        self.pending = pending;
+        let task = tokio::task::spawn_blocking(move || {
+            let outcome = committer.commit(batch, &tip, accounts, updates, started);
+            (committer, outcome)
+        });
+        self.stage = Stage::Committing { task, before };
+        Ok(Outcome::Stored)
+    }
+
+    /// Whether a stored account is its label's newest, while no epoch is in commit.
+    ///
+    /// # Errors
+    ///
+    /// The store failed.
+    pub fn is_current(&self, account: &Account) -> Result<bool, LedgerError> {
+        let stored = self.ledger.account(account.label())?;
+        Ok(stored.greatest() == account.greatest())
+    }
+
+    /// The committer, while no epoch is in commit.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError::Broken`]: a bug.
+    pub fn committer(&mut self) -> Result<&mut Committer, FatalError> {
+        match &mut self.stage {
+            Stage::Resting(committer) => Ok(committer),
+            _ => Err(FatalError::Broken),
+        }
+    }
+}
