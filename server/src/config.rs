@@ -11,6 +11,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::sequencer::Pace;
+use crate::storage::Engine;
 
 /// Longest configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
@@ -60,6 +61,8 @@ pub struct Config {
     pub origin: String,
     /// Directory of the store.
     pub store: PathBuf,
+    /// What keeps the store.
+    pub engine: Engine,
     /// File of the newest signed checkpoint.
     pub anchor: PathBuf,
     /// Directory of the keys.
@@ -168,7 +171,13 @@ impl Config {
 }
 
 /// The text of a new configuration file.
-pub fn template(origin: &str, grpc_listen: SocketAddr, http_listen: SocketAddr) -> String {
+pub fn template(
+    origin: &str,
+    grpc_listen: SocketAddr,
+    http_listen: SocketAddr,
+    engine: Engine,
+) -> String {
+    let engine = engine.name();
     format!(
         r#"# Configuration of a Candor log.
 # Paths are relative to this file. Unknown keys are refused.
@@ -178,6 +187,9 @@ origin = "{origin}"
 
 # Directory of the store. Losing it is losing the log; restoring an old copy is refused, see anchor.
 store = "store"
+
+# What keeps the store: "fjall" or "sled". A store is opened by the engine that made it only.
+engine = "{engine}"
 
 # The newest signed checkpoint. It keeps a store that was restored from a backup from signing a
 # second history. Put it on another disk than the store, and never restore it from a backup.
@@ -231,7 +243,7 @@ mod tests {
 
     fn text() -> String {
         let any = "127.0.0.1:0".parse().unwrap();
-        template("log.example", any, any)
+        template("log.example", any, any, Engine::Fjall)
     }
 
     #[test]
@@ -249,6 +261,8 @@ mod tests {
         ));
         let without = text().replace("anchor = \"anchor\"", "");
         assert!(matches!(read(&without), Err(ConfigError::Syntax { .. })));
+        let unknown = text().replace("fjall\"\n", "rocksdb\"\n");
+        assert!(matches!(read(&unknown), Err(ConfigError::Syntax { .. })));
         for (from, to) in [
             ("log.example", "a+b"),
             ("heartbeat_ms = 60000", "heartbeat_ms = 10"),

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, VrfSecretKey};
@@ -18,7 +17,7 @@ use crate::config::{Config, ConfigError, template};
 use crate::ledger::Ledger;
 use crate::sequencer::recovery::{self, RecoveryError};
 use crate::signer::LogSigner;
-use crate::storage::{FjallOptions, FjallStorage, OpenError};
+use crate::storage::{Engine, OpenError, StoreOptions};
 
 /// Why no log was made. What was written before the failure stays; nothing was overwritten.
 #[derive(Debug, Error)]
@@ -101,6 +100,7 @@ pub fn init(
     origin: &str,
     grpc_listen: SocketAddr,
     http_listen: SocketAddr,
+    engine: Engine,
 ) -> Result<(PathBuf, Vec<VerifierKey>), InitError> {
     KeyName::new(origin)?;
     let config_path = directory.join(CONFIG_FILE);
@@ -131,21 +131,21 @@ pub fn init(
     let verifier_keys = log_keys.signer.keys();
     let policy = policy_template(&verifier_keys);
     durable::create_new(&directory.join("policy.txt"), policy.as_bytes())?;
-    let text = template(origin, grpc_listen, http_listen);
+    let text = template(origin, grpc_listen, http_listen, engine);
     // Last, so that a configuration stands for a whole log.
-    create_log(&directory.join("store"), &log_keys)?;
+    create_log(engine, &directory.join("store"), &log_keys)?;
     durable::create_new(&config_path, text.as_bytes())?;
     Config::read(&config_path)?;
     Ok((config_path, verifier_keys))
 }
 
-fn create_log(store: &Path, keys: &LogKeys) -> Result<(), InitError> {
+fn create_log(engine: Engine, store: &Path, keys: &LogKeys) -> Result<(), InitError> {
     // Without a reserve: an init on a full disk fails by itself.
-    let options = FjallOptions {
+    let options = StoreOptions {
         reserve_bytes: 0,
-        ..FjallOptions::new(store)
+        ..StoreOptions::new(store)
     };
-    let ledger = Ledger::new(Arc::new(FjallStorage::create(&options)?), 0);
+    let ledger = Ledger::new(engine.create(&options)?, 0);
     let config = LogConfig {
         origin: keys.signer.origin().to_owned(),
         vrf_public_key: *keys.vrf.public_key().as_bytes(),

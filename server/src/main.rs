@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use candor_host::{logging, shutdown};
 use candor_server::config::Config;
+use candor_server::storage::Engine;
 use candor_server::{init, run};
 use clap::{Parser, Subcommand};
 
@@ -36,6 +37,9 @@ enum Command {
         /// Where tiles, health and metrics will be served.
         #[arg(long, default_value = "127.0.0.1:8431")]
         http_listen: SocketAddr,
+        /// What keeps the store. It cannot be changed later.
+        #[arg(long, value_enum, default_value = "fjall")]
+        engine: Engine,
     },
     /// Serves a log until SIGINT or SIGTERM.
     Run {
@@ -55,7 +59,8 @@ fn main() -> ExitCode {
             origin,
             grpc_listen,
             http_listen,
-        } => make(&directory, &origin, grpc_listen, http_listen),
+            engine,
+        } => make(&directory, &origin, grpc_listen, http_listen, engine),
         Command::Run { config, log_json } => serve(&config, log_json),
     };
     match outcome {
@@ -73,8 +78,9 @@ fn make(
     origin: &str,
     grpc_listen: SocketAddr,
     http_listen: SocketAddr,
+    engine: Engine,
 ) -> Result<(), String> {
-    let (config, keys) = init::init(directory, origin, grpc_listen, http_listen)
+    let (config, keys) = init::init(directory, origin, grpc_listen, http_listen, engine)
         .map_err(|error| logging::with_sources(&error))?;
     println!("Made the log {origin} in {}.\n", directory.display());
     println!("Its keys, for witnesses and devices:");

@@ -37,7 +37,7 @@ use crate::sequencer::pipeline::Pipeline;
 use crate::sequencer::recovery::{self, RecoveryError};
 use crate::sequencer::{FatalError, Sequencer};
 use crate::signer::LogSigner;
-use crate::storage::{FjallOptions, FjallStorage, OpenError};
+use crate::storage::{OpenError, StoreOptions};
 
 /// How many heartbeats may pass before the published head no longer counts as fresh.
 const FRESH_HEARTBEATS: u32 = 3;
@@ -328,13 +328,14 @@ async fn open(config: &Config) -> Result<Ledger, RunError> {
     // A row that the server keeps decoded is not worth keeping as bytes too, so the engine gets
     // the smaller share: what it needs for rows that are seldom asked for.
     let engine_bytes = cache_bytes / 4;
-    let options = FjallOptions {
+    let engine = config.engine;
+    let options = StoreOptions {
         path: config.store.clone(),
         cache_bytes: engine_bytes,
         reserve_bytes: config.disk_reserve_mib << 20,
     };
-    let store = tokio::task::spawn_blocking(move || FjallStorage::open(&options)).await??;
-    Ok(Ledger::new(Arc::new(store), cache_bytes - engine_bytes))
+    let store = tokio::task::spawn_blocking(move || engine.open(&options)).await??;
+    Ok(Ledger::new(store, cache_bytes - engine_bytes))
 }
 
 /// The head that was published last, so that lookups are answered before witnesses are.

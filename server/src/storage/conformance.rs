@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    Batch, CommitError, KEY_BYTES_MAX, KeyRange, LimitError, NotCommitted, Order, ReadError,
-    Storage, Table,
+    Batch, CommitError, Engine, KEY_BYTES_MAX, KeyRange, LimitError, NotCommitted, OpenError,
+    Order, ReadError, Storage, StoreOptions, Table,
 };
 
 /// Makes a test of each check, for the engine that the given function makes openers of.
@@ -38,6 +38,22 @@ macro_rules! conformance_tests {
 pub(super) use conformance_tests;
 
 type Opener = dyn Fn() -> Arc<dyn Storage>;
+
+/// Opens a store of a durable engine in a directory of its own.
+pub(super) fn opener(engine: Engine) -> impl Fn() -> Arc<dyn Storage> {
+    let directory = tempfile::tempdir().unwrap();
+    move || {
+        let options = StoreOptions {
+            cache_bytes: 1 << 20,
+            reserve_bytes: 0,
+            ..StoreOptions::new(directory.path().join("store"))
+        };
+        match engine.create(&options) {
+            Err(OpenError::Exists { .. }) => engine.open(&options).unwrap(),
+            created => created.unwrap(),
+        }
+    }
+}
 type Row = (Vec<u8>, Vec<u8>);
 
 const TABLE: Table = Table::Leaves;

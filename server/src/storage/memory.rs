@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::batch::{Batch, LimitError};
+use super::batch::Batch;
 use super::{
-    BATCH_ROWS_MAX, CommitError, KeyRange, NotCommitted, Order, OutcomeUnknown, ReadError, Storage,
-    Table, Visitor, check_key,
+    CommitError, KeyRange, NotCommitted, Order, OutcomeUnknown, ReadError, Storage, Table, Visitor,
+    check_key,
 };
 
 /// A store in memory. Dropping it loses it.
@@ -164,7 +164,7 @@ impl Storage for MemoryStorage {
         .unwrap_or(Ok(()))
     }
 
-    fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+    fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {
         batch.check().map_err(NotCommitted::from)?;
         let mut state = self.lock();
         if state.stopped {
@@ -174,11 +174,13 @@ impl Storage for MemoryStorage {
         state.commits += 1;
         if let Some(precondition) = &batch.precondition {
             let meta = &state.tables[Table::Meta as usize];
-            if meta.get(&precondition.key) != precondition.expected.as_ref() {
-                return Err(NotCommitted::Precondition.into());
-            }
+            precondition.check(meta.get(&precondition.key).map(Vec::as_slice))?;
         }
-        let changes = state.flatten(batch)?;
+        batch.settle(|table, range, visit| {
+            state.scan(table, range, visit);
+            Ok(())
+        })?;
+        let changes = flatten(batch);
         match state.commit_faults.remove(&nth) {
             None => state.apply(changes, usize::MAX),
             Some(CommitFault::NotCommitted) => {
@@ -235,27 +237,15 @@ impl State {
         Ok(())
     }
 
-    /// The batch as single rows, those of removed ranges included.
-    fn flatten(&self, batch: Batch) -> Result<Vec<Change>, NotCommitted> {
-        let mut flat = Vec::new();
-        for (table, mut changes) in Table::ALL.into_iter().zip(batch.tables) {
-            let rows = &self.tables[table as usize];
-            for range in changes.removed.iter().filter(|range| !range.is_empty()) {
-                for (key, _) in rows.range::<[u8], _>(range.bounds()) {
-                    changes.rows.entry(key.clone()).or_insert(None);
-                }
-            }
-            flat.extend(
-                changes
-                    .rows
-                    .into_iter()
-                    .map(|(key, value)| (table, key, value)),
-            );
+    fn scan(&self, table: Table, range: &KeyRange, visit: &mut Visitor<'_>) {
+        if range.is_empty() {
+            return;
         }
-        if flat.len() > BATCH_ROWS_MAX {
-            Err(LimitError::Rows.into())
-        } else {
-            Ok(flat)
+        let rows = &self.tables[table as usize];
+        for (key, value) in rows.range::<[u8], _>(range.bounds()) {
+            if visit(key, value).is_break() {
+                return;
+            }
         }
     }
 
@@ -277,6 +267,17 @@ impl State {
         }
         .into()
     }
+}
+
+/// The settled batch as single rows.
+fn flatten(batch: Batch) -> Vec<Change> {
+    let tables = Table::ALL.into_iter().zip(batch.tables);
+    tables
+        .flat_map(|(table, changes)| {
+            let rows = changes.rows.into_iter();
+            rows.map(move |row| (table, row.key, row.value))
+        })
+        .collect()
 }
 
 const INJECTED: &str = "injected fault";

@@ -22,12 +22,16 @@ mod batch;
 mod conformance;
 mod fjall;
 mod memory;
+mod open;
 mod range;
+mod sled;
 
 pub use batch::{Batch, LimitError};
-pub use fjall::{FjallOptions, FjallStorage, OpenError};
+pub use fjall::FjallStorage;
 pub use memory::{CommitFault, MemoryStorage, ReadFault};
+pub use open::{Engine, OpenError, StoreOptions};
 pub use range::{KeyRange, Order};
+pub use sled::SledStorage;
 
 use std::error::Error as StdError;
 use std::ops::ControlFlow;

@@ -15,6 +15,7 @@ use candor_proto::{hashes_from_wire, head_from_wire, v1};
 use candor_server::config::Config;
 use candor_server::init;
 use candor_server::run::{RunError, Running, start};
+use candor_server::storage::Engine;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
@@ -35,7 +36,8 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
-        let (config, _) = init::init(&dir.path().join("log"), ORIGIN, any, any).unwrap();
+        let (config, _) =
+            init::init(&dir.path().join("log"), ORIGIN, any, any, Engine::Fjall).unwrap();
         Self { config, _dir: dir }
     }
 
