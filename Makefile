@@ -1,8 +1,9 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench demo run test vectors fmt lint doc build tools
+.PHONY: help bench bench-peers demo run test vectors fmt lint doc build tools
 
 CARGO ?= cargo
+ACCOUNTS ?= 10000,100000,1000000
 export CARGO_TERM_COLOR ?= auto
 
 help: ## Shows this list
@@ -29,8 +30,12 @@ lint: tools ## Lints; warnings are errors
 doc: ## Builds the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: ## Measures core operations; results in target/criterion
-	$(CARGO) bench --locked -p candor-benches
+bench: ## Measures core operations; results in target/bench/core.json
+	$(CARGO) bench --locked -p candor-benches --bench core
+
+# The default sizes take long; ACCOUNTS=10000,100000 takes some minutes.
+bench-peers: ## Compares with crate akd, side by side; results in target/bench/peers.json
+	$(CARGO) bench --locked -p candor-benches --bench peers -- --accounts $(ACCOUNTS)
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \

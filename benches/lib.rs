@@ -1,8 +1,12 @@
 //! What the benchmarks have in common: maps of any size, filled as the VRF would fill them.
 
+use std::convert::Infallible;
+
+use candor_core::Hash;
 use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::log::leaf_hash;
-use candor_core::map::Leaf;
+use candor_core::map::delta::split;
+use candor_core::map::{Leaf, Node, Shape, hash_leaf, hash_parent};
 
 /// Leaves with uniform keys, ascending. The same numbers give the same leaves.
 pub fn leaves(numbers: std::ops::Range<u64>) -> Vec<Leaf> {
@@ -16,4 +20,67 @@ pub fn leaves(numbers: std::ops::Range<u64>) -> Vec<Leaf> {
     let mut leaves: Vec<Leaf> = numbers.map(leaf).collect();
     leaves.sort_unstable_by_key(|leaf| leaf.key);
     leaves
+}
+
+/// A prefix tree with every hash in memory.
+#[derive(Debug)]
+pub struct Tree {
+    hash: Hash,
+    below: Below,
+}
+
+#[derive(Debug)]
+enum Below {
+    Absent,
+    Leaf(Leaf),
+    Parent(Box<[Tree; 2]>),
+}
+
+impl Tree {
+    /// The tree over leaves that are strictly ascending.
+    pub fn over(leaves: &[Leaf]) -> Self {
+        Self::below(leaves, 0)
+    }
+
+    /// The map's root.
+    pub const fn root(&self) -> Hash {
+        self.hash
+    }
+
+    fn below(leaves: &[Leaf], depth: usize) -> Self {
+        match leaves {
+            [] => Self {
+                hash: Hash::ZERO,
+                below: Below::Absent,
+            },
+            [leaf] => Self {
+                hash: hash_leaf(leaf),
+                below: Below::Leaf(*leaf),
+            },
+            leaves => {
+                let (left, right) = split(leaves, depth);
+                let children = [left, right].map(|leaves| Self::below(leaves, depth + 1));
+                Self {
+                    hash: hash_parent(&children[0].hash, &children[1].hash),
+                    below: Below::Parent(Box::new(children)),
+                }
+            }
+        }
+    }
+}
+
+impl Node for &Tree {
+    type Error = Infallible;
+
+    fn hash(&self) -> Result<Hash, Infallible> {
+        Ok(self.hash)
+    }
+
+    fn open(&self) -> Result<Shape<Self>, Infallible> {
+        Ok(match &self.below {
+            Below::Absent => Shape::Absent,
+            Below::Leaf(leaf) => Shape::Leaf(*leaf),
+            Below::Parent(children) => Shape::Parent(&children[0], &children[1]),
+        })
+    }
 }

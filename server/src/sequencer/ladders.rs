@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::ledger::{Account, ProvenKey, Rung};
 
 /// Most accounts whose ladders are being computed or wait to be stored. Each takes about 1 KB.
-const ACCOUNTS_MAX: usize = 16 * 1024;
+const ACCOUNTS_MAX: usize = 64 * 1024;
 
 /// The workers, one a core. Clones share them.
 #[derive(Clone)]
