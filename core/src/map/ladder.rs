@@ -87,6 +87,25 @@ mod tests {
         }
     }
 
+    /// What lets a prover keep only the newest ladder's absent versions: an earlier ladder's are
+    /// among them, or exist by now; and the next ladder shows no version that this one did not.
+    #[test]
+    fn a_ladder_needs_nothing_that_later_ladders_have_not() {
+        for later in (0..300).chain(u32::MAX - 40..=u32::MAX) {
+            let of_later = search_ladder(Some(later));
+            for earlier in later.saturating_sub(80)..later {
+                let of_earlier = search_ladder(Some(earlier));
+                let is_kept = |v: &u32| *v <= later || of_later.contains(v);
+                assert!(of_earlier.iter().all(is_kept), "{earlier} and {later}");
+            }
+            if let Some(before) = later.checked_sub(1) {
+                let of_before = search_ladder(Some(before));
+                let mut shown = of_later.iter().filter(|v| **v < later);
+                assert!(shown.all(|v| of_before.contains(v)), "{before} and {later}");
+            }
+        }
+    }
+
     /// The property that the whole protocol rests on: whichever two different greatest versions are
     /// claimed, some version is in both ladders and is included by one claim and absent by the
     /// other.

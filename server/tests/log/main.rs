@@ -7,6 +7,7 @@ mod device;
 mod edge;
 mod faults;
 mod harness;
+mod ladders;
 mod publisher;
 mod sequencer;
 mod site;
