@@ -1,13 +1,13 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-peers demo run test vectors fmt lint doc build tools
+.PHONY: help bench bench-engines bench-peers demo run test vectors fmt lint doc build tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
 export CARGO_TERM_COLOR ?= auto
 
 help: ## Shows this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 build: ## Builds all programs
 	$(CARGO) build --workspace --bins --locked
@@ -36,6 +36,9 @@ bench: ## Measures core operations; results in target/bench/core.json
 # The default sizes take long; ACCOUNTS=10000,100000 takes some minutes.
 bench-peers: ## Compares with crate akd, side by side; results in target/bench/peers.json
 	$(CARGO) bench --locked -p candor-benches --bench peers -- --accounts $(ACCOUNTS)
+
+bench-engines: ## Measures the storage engines (some minutes; ARGUMENTS="--accounts 50000" is less)
+	$(CARGO) run --release --locked -p candor-benches --bin engines -- $(ARGUMENTS)
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \

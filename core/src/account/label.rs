@@ -190,7 +190,11 @@ fn telephone(text: &str) -> Result<String, LabelError> {
 /// A user name or local part: NFC, every code point lower-cased for itself, so that the result
 /// depends on no context and no locale.
 fn name(text: &str) -> Result<String, LabelError> {
-    let name: String = text.nfc().flat_map(char::to_lowercase).nfc().collect();
+    let name: String = if text.is_ascii() {
+        text.to_ascii_lowercase() // The same, in a fraction of the time.
+    } else {
+        text.nfc().flat_map(char::to_lowercase).nfc().collect()
+    };
     let dots_apart = name.split('.').all(|atom| !atom.is_empty());
     let well_formed = name.len() <= LABEL_NAME_BYTES_MAX
         && dots_apart

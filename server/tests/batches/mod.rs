@@ -1,7 +1,6 @@
 //! Numbered batches, each spread over several tables, and the check that a store holds a whole
 //! number of them.
 
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -25,8 +24,10 @@ pub fn options(directory: &Path) -> StoreOptions {
 pub enum Damage {
     /// It says so itself.
     Reported(ReadError),
-    /// It does not: rows are missing, altered or too many.
-    Silent(String),
+    /// It does not: rows are missing or too many, though each is as it was written.
+    Mixed(String),
+    /// It does not: a row is not as it was written.
+    Altered(String),
 }
 
 /// Batches with values of one size.
@@ -56,33 +57,34 @@ impl Batches {
         let head = store.get(Table::Meta, b"head").map_err(Damage::Reported)?;
         let head = match head.map(<[u8; 8]>::try_from).transpose() {
             Ok(head) => head.map(u64::from_be_bytes),
-            Err(other) => return Err(Damage::Silent(format!("head {other:?}"))),
+            Err(other) => return Err(Damage::Altered(format!("head {other:?}"))),
         };
+        let (mut mixed, mut altered) = (None, None);
         for table in TABLES {
             let batches = 0..head.map_or(0, |head| head + 1);
             let mut expected = batches.flat_map(|number| (0..ROWS).map(move |row| (number, row)));
-            let mut wrong = String::new();
             let visit = &mut |found_key: &[u8], found_value: &[u8]| {
-                let is_right = expected.next().is_some_and(|(number, row)| {
-                    found_key == key(number, row) && found_value == self.value(number, row)
-                });
-                if is_right {
-                    return ControlFlow::Continue(());
+                let is_written = numbers(found_key)
+                    .is_some_and(|(number, row)| found_value == self.value(number, row));
+                if !is_written {
+                    altered = Some(format!("{table:?} {found_key:?}"));
+                } else if expected.next() != numbers(found_key) {
+                    mixed = Some(format!("{table:?} {found_key:?}, head {head:?}"));
                 }
-                write!(wrong, "{table:?} {found_key:?} in a store of head {head:?}").unwrap();
-                ControlFlow::Break(())
+                ControlFlow::Continue(())
             };
             store
                 .scan(table, &KeyRange::all(), Order::Ascending, visit)
                 .map_err(Damage::Reported)?;
-            if !wrong.is_empty() {
-                return Err(Damage::Silent(wrong));
-            }
             if let Some(missing) = expected.next() {
-                return Err(Damage::Silent(format!("{table:?} {missing:?} is missing")));
+                mixed.get_or_insert(format!("{table:?} {missing:?} is missing"));
             }
         }
-        Ok(head)
+        match (altered, mixed) {
+            (Some(what), _) => Err(Damage::Altered(what)),
+            (None, Some(what)) => Err(Damage::Mixed(what)),
+            (None, None) => Ok(head),
+        }
     }
 
     fn value(self, number: u64, row: u64) -> Vec<u8> {
@@ -105,4 +107,13 @@ fn key(number: u64, row: u64) -> [u8; 16] {
     key[..8].copy_from_slice(&number.to_be_bytes());
     key[8..].copy_from_slice(&row.to_be_bytes());
     key
+}
+
+/// The batch and the row that a key is of.
+fn numbers(key: &[u8]) -> Option<(u64, u64)> {
+    let (number, row) = key.split_first_chunk()?;
+    Some((
+        u64::from_be_bytes(*number),
+        u64::from_be_bytes(row.try_into().ok()?),
+    ))
 }
