@@ -2,9 +2,9 @@
 //!
 //! A *writer* commits numbered batches, each spread over several tables and large enough that
 //! write buffers are flushed meanwhile, and says after each commit that it is acknowledged. It is
-//! this test binary once more, told by environment variables where the store is and of what engine. After whatever
-//! happened to it the store must hold every acknowledged batch whole, and the next one whole or not
-//! at all.
+//! this test binary once more, told by environment variables where the store is and of what engine.
+//! After whatever happened to it the store must hold every acknowledged batch whole, and the next
+//! one whole or not at all.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

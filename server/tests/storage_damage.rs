@@ -188,6 +188,52 @@ fn a_turned_bit_is_refused_or_leaves_whole_batches() {
     }
 }
 
+/// Turns bits of rows that fjall flushed from its journal to files of tables. (sled has one file
+/// for both.) The store is open meanwhile, with a cache that is small beside the files.
+#[test]
+fn a_turned_bit_of_flushed_rows_is_reported() {
+    let large = Batches {
+        value_bytes: 32 << 10,
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let store = Engine::Fjall.create(&options(directory.path())).unwrap();
+    let mut head = None;
+    let flushed = loop {
+        store.commit(large.batch(head)).unwrap();
+        head = Some(next(head));
+        let mut files = Vec::new();
+        list(directory.path(), directory.path(), &mut files);
+        files.retain(|file| file.components().any(|part| part.as_os_str() == "tables"));
+        // Written by the engine's threads: at its full length when its successor's rows come.
+        if files
+            .iter()
+            .any(|file| file.metadata().unwrap().len() > 16 << 20)
+            && head > Some(80)
+        {
+            break files;
+        }
+        assert!(head < Some(500), "nothing is flushed");
+    };
+    let file = flushed
+        .iter()
+        .max_by_key(|file| file.metadata().unwrap().len());
+    let file = file.unwrap();
+    let length = file.metadata().unwrap().len();
+    let mut reported = 0;
+    for place in 0..8 {
+        let at = length * place / 8 + 1000;
+        turn_bit(file, at, place);
+        match large.check(&*store) {
+            Ok(found) => assert_eq!(found, head),
+            Err(Damage::Reported(_)) => reported += 1,
+            Err(other) => panic!("{at} of {length}: {other:?}"),
+        }
+        turn_bit(file, at, place);
+    }
+    assert!(reported > 0);
+    assert_eq!(large.check(&*store).unwrap(), head);
+}
+
 /// The engine's files below a directory, by path from the copy's root.
 fn list(directory: &Path, name: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap() {
