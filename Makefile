@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers demo run test vectors fmt lint doc build tools
+.PHONY: help bench bench-engines bench-peers bench-scale demo run test vectors fmt lint doc build tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -39,6 +39,9 @@ bench-peers: ## Compares with crate akd, side by side; results in target/bench/p
 
 bench-engines: ## Measures the storage engines (some minutes; ARGUMENTS="--accounts 50000" is less)
 	$(CARGO) run --release --locked -p candor-benches --bin engines -- $(ARGUMENTS)
+
+bench-scale: ## Measures map and store up to 10 million accounts; results in target/bench/scale.json
+	$(CARGO) bench --locked -p candor-benches --bench scale -- $(ARGUMENTS)
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \

@@ -23,6 +23,10 @@ use clap::{Parser, ValueEnum};
 
 use comparison::Comparison;
 
+/// The server's allocator, for both sides.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Compares Candor with crate akd.
 #[derive(Parser)]
 struct Arguments {

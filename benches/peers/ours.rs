@@ -22,13 +22,16 @@ use crate::log::Log;
 use crate::task::{Figures, Keys, Side, Task, figures, resident_bytes, thread_time, timed};
 use crate::workload::{VALUE_BYTES, label, value};
 
-/// Cache of the whole server for each account that it is to hold, in bytes: as much as the accounts
-/// and their part of the tree take. A third of what the peer takes.
-pub const CACHE_BYTES_EACH: u64 = 1 << 10;
+/// Cache of the whole server for each account that it is to hold, in bytes: enough for most of them
+/// and their part of the tree, and less than the peer takes.
+const CACHE_BYTES_EACH: u64 = 2 << 10;
+
+/// The largest cache.
+const CACHE_BYTES_MAX: u64 = 8 << 30;
 
 /// What the table says of this side.
 pub const CONFIGURATION: &str = "Candor: the server's admission, sequencer and default store, with \
-    a cache of 1 KiB an account; every epoch is one synced commit of leaf, account and version \
+    a cache of 2 KiB an account and at most 8 GiB; every epoch is one synced commit of leaf, account and version \
     rows, log tiles and audit delta; its checkpoint is signed with Ed25519 and ML-DSA-44 and the \
     anchor moved before an update counts. Not cosigned here. Updates lead from odd to even \
     versions, whose ladders are the same; with the VRF included, each update's search key and \
@@ -189,7 +192,7 @@ impl Ours {
 
     fn load(&mut self, accounts: u64, batch: u64) -> Figures {
         let empty = self.rest();
-        self.cache_bytes = accounts * CACHE_BYTES_EACH;
+        self.cache_bytes = (accounts * CACHE_BYTES_EACH).min(CACHE_BYTES_MAX);
         self.open();
         let mut seconds = 0.0;
         for first in (0..accounts).step_by(usize::try_from(batch).unwrap()) {

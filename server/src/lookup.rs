@@ -54,7 +54,8 @@ pub fn prove_account(
             disclosure,
         });
     }
-    let root = Position::root(&head.skeleton, ledger.buckets(epoch));
+    let buckets = ledger.buckets(epoch);
+    let root = Position::root(&head.skeleton, &buckets);
     Ok(AccountProof {
         greatest,
         lookups,

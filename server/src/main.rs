@@ -10,6 +10,10 @@ use candor_server::storage::Engine;
 use candor_server::{init, run};
 use clap::{Parser, Subcommand};
 
+/// Epochs and lookups are made of many small allocations, on all cores.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A key transparency log: maps accounts to their device keys in a verifiable map, and publishes
 /// signed heads that witnesses cosign.
 #[derive(Parser)]

@@ -92,7 +92,7 @@ impl Map {
     fn check_proof(&self, snapshot: &Snapshot, keys: &[[u8; 32]]) {
         let buckets = self.buckets(snapshot.epoch);
         let searched: Vec<SearchKey> = keys.iter().map(|key| SearchKey(*key)).collect();
-        let proof = prove(&Position::root(&snapshot.skeleton, buckets), &searched).unwrap();
+        let proof = prove(&Position::root(&snapshot.skeleton, &buckets), &searched).unwrap();
         let expected: Vec<Expectation> = searched
             .iter()
             .map(|key| match snapshot.leaves.get(&key.0) {
@@ -237,7 +237,7 @@ fn damaged_rows_reach_neither_a_root_nor_a_proof() {
             &insert(&skeleton, &buckets, &more).unwrap_err()
         ));
         map.store.fail_read(3, fault);
-        let root = Position::root(&skeleton, buckets);
+        let root = Position::root(&skeleton, &buckets);
         assert!(is_expected(&prove(&root, &[more[0].key]).unwrap_err()));
     }
     // The highest bits of the epoch: a row that hides is missed too.

@@ -104,12 +104,11 @@ pub(super) struct Caches {
 impl Ledger {
     /// The rows in `store`, with caches of `cache_bytes` in total.
     pub fn new(store: Arc<dyn Storage>, cache_bytes: u64) -> Self {
-        // A lookup takes one account, and a bucket for each rung of its ladder; a bucket serves
-        // several labels. In bytes an account's share of both is about the same.
-        let half = cache_bytes / 2;
+        // An account takes 600 to 1,200 bytes, its share of buckets 165 for each of its versions.
+        let quarter = cache_bytes / 4;
         let caches = Caches {
-            buckets: BucketCache::new(half),
-            accounts: AccountCache::new(half),
+            buckets: BucketCache::new(quarter),
+            accounts: AccountCache::new(cache_bytes - quarter),
         };
         Self {
             store,

@@ -46,10 +46,10 @@ impl Bucket {
         let leaves = old.leaves.len() + inserts.len();
         let mut bucket = Self {
             leaves: Vec::with_capacity(leaves),
+            // A leaf brings itself and mostly one or two parents.
             inner: Vec::with_capacity(old.inner.len() + 3 * inserts.len()),
         };
         bucket.merge(old, inserts, depth);
-        bucket.inner.shrink_to_fit();
         bucket
     }
 
@@ -60,7 +60,9 @@ impl Bucket {
 
     /// Memory that the bucket takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.leaves) + size_of_val(&*self.inner)
+        size_of::<Self>()
+            + self.leaves.capacity() * size_of::<Leaf>()
+            + self.inner.capacity() * size_of::<Inner>()
     }
 
     /// The whole bucket.

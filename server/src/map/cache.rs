@@ -5,11 +5,12 @@
 //! epoch. What is found under a hash was compared with that hash once, when it was read or made.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use candor_core::Hash;
 use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::bucket::Bucket;
 use super::rows::{LeafRows, Prefix, RowError};
@@ -23,7 +24,7 @@ const TYPICAL_BYTES: u64 = 2_600;
 /// Recently used buckets, up to a number of bytes.
 #[derive(Debug)]
 pub struct BucketCache {
-    buckets: Cache<Hash, Arc<Bucket>, ByBytes>,
+    buckets: Cache<Hash, Arc<Bucket>, ByBytes, BuildHasherDefault<Uniform>>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +41,13 @@ impl BucketCache {
     pub fn new(bytes: u64) -> Self {
         let buckets = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         Self {
-            buckets: Cache::with_weighter(buckets, bytes, ByBytes),
+            buckets: Cache::with(
+                buckets,
+                bytes,
+                ByBytes,
+                BuildHasherDefault::default(),
+                DefaultLifecycle::default(),
+            ),
         }
     }
 
@@ -67,10 +74,27 @@ impl BucketCache {
 }
 
 /// Buckets of an epoch whose rows cannot be read yet, by their hash.
-pub type FreshBuckets = HashMap<Hash, Arc<Bucket>>;
+pub type FreshBuckets = HashMap<Hash, Arc<Bucket>, BuildHasherDefault<Uniform>>;
+
+/// Hashes what is a hash already: its first bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uniform(u64);
+
+impl Hasher for Uniform {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// The buckets of the map as of one epoch.
-#[derive(Clone, Copy)]
 pub struct Buckets<'a> {
     rows: LeafRows<'a>,
     cache: &'a BucketCache,

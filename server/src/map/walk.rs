@@ -10,7 +10,7 @@ use super::skeleton::{Below, Skeleton};
 
 /// A position of the map at one epoch.
 pub struct Position<'a> {
-    buckets: Buckets<'a>,
+    buckets: &'a Buckets<'a>,
     place: Place<'a>,
 }
 
@@ -23,7 +23,7 @@ enum Place<'a> {
 
 impl<'a> Position<'a> {
     /// The root of the map. `buckets` must be those of the epoch of `skeleton`.
-    pub const fn root(skeleton: &'a Skeleton, buckets: Buckets<'a>) -> Self {
+    pub const fn root(skeleton: &'a Skeleton, buckets: &'a Buckets<'a>) -> Self {
         Self {
             buckets,
             place: Place::Upper {

@@ -30,7 +30,8 @@ async fn workers_complete_ladders_on_an_idle_log() {
     let mut world = World::new();
     let process = world.start(EAGER);
     for version in 0..3 {
-        let submitted = process.submit(ALICE, version, &value(ALICE, version));
+        let value = value(ALICE, version);
+        let submitted = process.submit(ALICE, version, &value);
         submitted.await.unwrap();
         stored_ladder(&world, version).await;
     }
@@ -46,7 +47,8 @@ async fn every_epoch_finds_its_ladder_in_the_rows() {
     let process = world.start(EAGER);
     let mut epochs = Vec::new();
     for version in 0..40 {
-        let submitted = process.submit(ALICE, version, &value(ALICE, version));
+        let value = value(ALICE, version);
+        let submitted = process.submit(ALICE, version, &value);
         epochs.push(submitted.await.unwrap());
     }
     stored_ladder(&world, 39).await;
