@@ -104,7 +104,10 @@ impl Log {
         }
         let buckets = self.ledger.buckets(epoch - 1);
         let Inserted {
-            skeleton, delta, ..
+            skeleton,
+            delta,
+            superseded,
+            ..
         } = insert(&self.skeleton, &buckets, &leaves).unwrap();
         let record = EpochRecord {
             timestamp_ms: Clock::system().now_ms().max(self.map.timestamp_ms),
@@ -120,6 +123,7 @@ impl Log {
         self.ledger.store().commit(batch).unwrap();
         let accounts: Vec<_> = prepared.into_iter().map(|update| update.account).collect();
         self.ledger.remember(&accounts);
+        self.ledger.forget(&superseded);
         self.map = record.state();
         self.skeleton = skeleton;
     }

@@ -12,6 +12,8 @@ mod log;
 mod order;
 mod report;
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use candor_core::account::Label;
@@ -35,6 +37,9 @@ const UPDATES: u64 = 10_000;
 /// Lookups of which one run's figure is the mean.
 const LOOKUPS: u64 = 5_000;
 
+/// The largest cache.
+const CACHE_BYTES_MAX: u64 = 12 << 30;
+
 /// Measures the map and the store at large sizes.
 #[derive(Parser)]
 struct Arguments {
@@ -45,8 +50,11 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     runs: u64,
     /// Memory for caches, in mebibytes for each million accounts.
-    #[arg(long, default_value_t = 1024)]
+    #[arg(long, default_value_t = 2048)]
     cache_mib: u64,
+    /// Print what memory the map of a log takes.
+    #[arg(long, hide = true)]
+    map_of: Option<PathBuf>,
     /// What cargo adds to the arguments of a benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -54,9 +62,13 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
+    if let Some(directory) = arguments.map_of {
+        print_map_bytes(&directory);
+        return;
+    }
     let mut report = Report::default();
     for accounts in arguments.accounts {
-        let cache_bytes = (arguments.cache_mib << 20) * accounts / 1_000_000;
+        let cache_bytes = ((arguments.cache_mib << 20) * accounts / 1_000_000).min(CACHE_BYTES_MAX);
         println!("{accounts} accounts, caches of {} MiB", cache_bytes >> 20);
         measure(accounts, cache_bytes, arguments.runs, &mut report);
     }
@@ -115,25 +127,45 @@ fn measure(accounts: u64, cache_bytes: u64, runs: u64, report: &mut Report) {
         "s",
         Samples(vec![started.elapsed().as_secs_f64()]),
     );
-    let before = report::resident_bytes();
     let started = Instant::now();
-    let skeleton = log.ledger.load_map(u64::MAX).unwrap();
+    drop(log.ledger.load_map(u64::MAX).unwrap());
     note(
         "map built from its rows",
         "s",
         Samples(vec![started.elapsed().as_secs_f64()]),
     );
-    let grown = (report::resident_bytes() - before) / accounts as f64;
+    drop(log);
+    let grown = map_bytes(directory.path()) / accounts as f64;
     note(
         "memory of the map beyond caches, an account",
         "B",
         Samples(vec![grown]),
     );
-    drop(skeleton);
     let disk = report::disk_bytes(directory.path()) / accounts as f64;
     note(
         "disk, an account, 32-byte values included",
         "B",
         Samples(vec![disk]),
     );
+}
+
+/// Memory that the map of a log takes in a process that has done nothing else.
+fn map_bytes(directory: &Path) -> f64 {
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this).arg("--map-of").arg(directory).output();
+    String::from_utf8(output.unwrap().stdout)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Loads the map of a log and prints by how much memory grew.
+fn print_map_bytes(directory: &Path) {
+    let log = Log::open(directory, 0);
+    // What the engine keeps after reading all rows is not the map's.
+    drop(log.ledger.load_map(0));
+    let before = report::resident_bytes();
+    let _map = log.ledger.load_map(u64::MAX).unwrap();
+    println!("{}", report::resident_bytes() - before);
 }

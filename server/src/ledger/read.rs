@@ -131,6 +131,11 @@ impl Ledger {
         Buckets::new(self.leaves(epoch), &self.caches.buckets)
     }
 
+    /// Lets buckets go that no snapshot in use has.
+    pub fn forget(&self, superseded: &[Hash]) {
+        self.caches.buckets.forget(superseded);
+    }
+
     /// The map as of `epoch`, built from its leaf rows.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! A bucket never changes, an update makes another one, so the cache needs no rule for when an entry
 //! is out of date: a snapshot finds the bucket that its own hash names, or reads the rows of its
 //! epoch. What is found under a hash was compared with that hash once, when it was read or made.
+//! Buckets that were replaced some epochs ago are let go, or they would fill the cache.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -64,6 +65,13 @@ impl BucketCache {
             .saturating_sub(self.buckets.weight());
         if (bucket.bytes() + ENTRY_BYTES) as u64 <= room {
             self.insert(Arc::new(bucket));
+        }
+    }
+
+    /// Lets buckets go that no snapshot in use has: their room is for others.
+    pub(crate) fn forget(&self, hashes: &[Hash]) {
+        for hash in hashes {
+            self.buckets.remove(hash);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candor_core::Hash;
 use candor_core::map::delta::{DeltaWriter, split, write_walk};
 use candor_core::map::{AuditDelta, Leaf};
 
@@ -26,6 +27,8 @@ pub struct Inserted {
     pub delta: AuditDelta,
     /// The buckets that the epoch made. The cache has them too, but may drop them.
     pub fresh: FreshBuckets,
+    /// The buckets that they replace: no later tree has them.
+    pub superseded: Vec<Hash>,
 }
 
 /// Inserts `leaves`, strictly ascending and not in the map yet, into the tree that `skeleton` and
@@ -43,7 +46,7 @@ pub fn insert(
     DeltaWriter::begin(&mut delta, leaves);
     let mut made = Made {
         delta,
-        buckets: Vec::new(),
+        ..Made::default()
     };
     let skeleton = if leaves.is_empty() {
         skeleton.clone()
@@ -58,6 +61,7 @@ pub fn insert(
         skeleton,
         delta: DeltaWriter::finish(made.delta),
         fresh: made.buckets.into_iter().map(by_hash).collect(),
+        superseded: made.superseded,
     })
 }
 
@@ -66,6 +70,7 @@ pub fn insert(
 struct Made {
     delta: Vec<u8>,
     buckets: Vec<Arc<Bucket>>,
+    superseded: Vec<Hash>,
 }
 
 /// Inserts at least one leaf below a position, and appends the steps of the delta for it.
@@ -83,6 +88,7 @@ fn descend(
             let old = if *leaves == 0 {
                 Arc::new(Bucket::over(&[], depth))
             } else {
+                made.superseded.push(node.hash());
                 buckets.get(prefix, &node.hash())?
             };
             let top = Cursor::top(Arc::clone(&old));
@@ -103,6 +109,7 @@ fn descend(
         );
         made.delta.append(&mut apart.delta);
         made.buckets.append(&mut apart.buckets);
+        made.superseded.append(&mut apart.superseded);
         (left?, right?)
     } else {
         let left = child(&children[0], buckets, &left_prefix, to_left, made)?;

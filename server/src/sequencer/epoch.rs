@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use candor_core::Hash;
 use candor_core::account::{Label, check_successor};
 use candor_core::epoch::{EpochRecord, MapState};
 use candor_core::log::{
@@ -62,6 +63,8 @@ pub struct Built {
     pub tip: Tip,
     /// What later epochs need of it before it is committed.
     pub pending: Pending,
+    /// Buckets that the map no longer has.
+    pub superseded: Vec<Hash>,
 }
 
 /// An epoch that is being built. Dropping it leaves no trace.
@@ -168,6 +171,7 @@ impl<'a> Draft<'a> {
             skeleton,
             delta,
             fresh,
+            superseded,
         } = map::insert(&self.tip.skeleton, &buckets, &self.leaves).map_err(LedgerError::from)?;
         let record = EpochRecord {
             timestamp_ms: now_ms,
@@ -205,6 +209,7 @@ impl<'a> Draft<'a> {
             batch,
             tip,
             pending,
+            superseded,
         })
     }
 }

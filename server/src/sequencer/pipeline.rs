@@ -1,14 +1,20 @@
 //! The epoch in commit, and the state that the next one is built on.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
+use candor_core::Hash;
 use tokio::task::JoinHandle;
 
-use super::FatalError;
 use super::admission::{Admitted, Refusal};
 use super::commit::{Committer, Outcome, refuse_all};
 use super::epoch::{Built, Draft, Pending, Tip};
+use super::{FatalError, UNPUBLISHED_EPOCHS_MAX};
 use crate::ledger::{Account, Ledger, LedgerError};
+
+/// Epochs after which no lookup is answered from an earlier head: those that may be unpublished,
+/// and one for lookups that took the head before it was replaced.
+const SNAPSHOTS: usize = UNPUBLISHED_EPOCHS_MAX as usize + 1;
 
 /// A built epoch with those who wait for it.
 pub struct Closed {
@@ -26,6 +32,8 @@ pub struct Pipeline {
     tip: Tip,
     /// What the epoch of `tip` changed, if the store may not show it yet.
     pending: Pending,
+    /// Buckets that the last epochs replaced, and heads before them still have; the oldest first.
+    superseded: VecDeque<Vec<Hash>>,
     stage: Stage,
 }
 
@@ -47,6 +55,7 @@ impl Pipeline {
             ledger: committer.ledger.clone(),
             tip,
             pending: Pending::default(),
+            superseded: VecDeque::new(),
             stage: Stage::Resting(Box::new(committer)),
         }
     }
@@ -109,7 +118,9 @@ impl Pipeline {
             batch,
             tip,
             pending,
+            superseded,
         } = built;
+        self.supersede(superseded);
         let before = std::mem::replace(&mut self.tip, tip.clone());
         let accounts: Vec<_> = pending.accounts().cloned().collect();
         self.pending = pending;
@@ -119,6 +130,16 @@ impl Pipeline {
         });
         self.stage = Stage::Committing { task, before };
         Ok(Outcome::Stored)
+    }
+
+    /// Lets the buckets go that only heads have which are not answered from any more.
+    fn supersede(&mut self, buckets: Vec<Hash>) {
+        self.superseded.push_back(buckets);
+        if self.superseded.len() > SNAPSHOTS
+            && let Some(oldest) = self.superseded.pop_front()
+        {
+            self.ledger.forget(&oldest);
+        }
     }
 
     /// Whether a stored account is its label's newest, while no epoch is in commit.
