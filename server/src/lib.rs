@@ -10,6 +10,7 @@ pub mod anchor;
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod fsck;
 pub mod head;
 pub mod http;
 pub mod init;

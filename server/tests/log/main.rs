@@ -6,6 +6,7 @@
 mod device;
 mod edge;
 mod faults;
+mod fsck;
 mod harness;
 mod ladders;
 mod publisher;

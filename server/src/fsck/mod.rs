@@ -1,0 +1,234 @@
+//! Whether a store is what its head says: everything is recomputed from the rows.
+//!
+//! The server checks at start what it will sign next to: the log's right edge and the map's root.
+//! This checks the rest too, and says which row is wrong: that the records give the log's root and
+//! the tiles, that each delta leads from root to root and its leaves are there, that the leaves
+//! give the newest root, that each version is what the map commits to, follows the one before it
+//! and lives where the VRF says, and that each account's greatest version is the greatest. It needs
+//! no secret. What it cannot tell is whether the head is the newest that was signed, and whether
+//! cosignatures are good: anchor, policy and witnesses tell, when the server starts.
+//!
+//! Each table is read once or twice, page by page; memory does not grow with the store. Nothing may
+//! be written meanwhile. Where two rows disagree, the one is named that the signed history, or
+//! else the map, speaks against.
+
+mod accounts;
+mod log;
+mod map;
+mod report;
+mod root;
+mod rows;
+mod versions;
+
+use std::num::NonZeroU64;
+
+use candor_core::Hash;
+use candor_core::crypto::VrfPublicKey;
+use candor_core::epoch::{EpochRecord, LogConfig};
+use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifierKey};
+
+pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
+
+use crate::ledger::{Ledger, LedgerError, StoredHead};
+use crate::storage::{KeyRange, ReadError, Storage, Table};
+
+const PUBLISHED: &[u8] = b"published";
+
+/// How far a check has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// The table that is being read.
+    pub table: Table,
+    /// How many of its rows were read.
+    pub rows: u64,
+}
+
+/// Checks the whole store. VRF proofs take most of the time; those of one row in `vrf_sample` are
+/// verified, all if that is 1.
+///
+/// # Errors
+///
+/// [`ReadError`] if the store could not be read to the end; the environment is at fault.
+pub fn check(
+    ledger: &Ledger,
+    vrf_sample: NonZeroU64,
+    progress: &mut (dyn FnMut(Progress) + Send + Sync),
+) -> Result<Report, ReadError> {
+    let mut check = Check {
+        store: ledger.store(),
+        head: StoredHead {
+            size: 0,
+            root: Hash::EMPTY_LOG,
+        },
+        config: None,
+        vrf_sample,
+        report: Report::default(),
+        progress,
+    };
+    check.meta(ledger)?;
+    let published = check.published()?;
+    check.log(published.as_ref().map(|(_, head)| *head))?;
+    if let Some((note, _)) = published {
+        check.signatures(&note)?;
+    }
+    check.tiles()?;
+    check.deltas()?;
+    let leaves = check.leaves()?;
+    check.versions(leaves)?;
+    check.accounts(leaves)?;
+    Ok(check.report)
+}
+
+/// A check under way.
+struct Check<'a> {
+    store: &'a dyn Storage,
+    /// What the other rows are held against.
+    head: StoredHead,
+    /// Record 0 and the VRF key that it names.
+    config: Option<(LogConfig, VrfPublicKey)>,
+    /// One row in so many has its VRF proofs verified.
+    vrf_sample: NonZeroU64,
+    report: Report,
+    progress: &'a mut (dyn FnMut(Progress) + Send + Sync),
+}
+
+impl Check<'_> {
+    /// The rows of a table, page by page.
+    fn pages(
+        &mut self,
+        table: Table,
+        mut visit: impl FnMut(&mut Self, Vec<rows::Row>) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        rows::pages(self.store, table, |page| {
+            let rows = &mut self.report.rows[table as usize];
+            *rows += page.len() as u64;
+            let rows = *rows;
+            (self.progress)(Progress { table, rows });
+            visit(self, page)
+        })
+    }
+
+    /// Head, identity and configuration.
+    fn meta(&mut self, ledger: &Ledger) -> Result<(), ReadError> {
+        let is_known = |key: &[u8]| key == b"head" || key == b"identity";
+        self.only(Table::Meta, is_known)?;
+        match ledger.head() {
+            Ok(head) => self.head = head,
+            Err(error) => {
+                self.unreadable(Table::Meta, b"head", error)?;
+                // The rest is held against what the records say.
+                let last = rows::last_key(self.store, Table::Records, &KeyRange::all())?;
+                let last = last.and_then(|key| rows::index(&key));
+                self.head.size = last.map_or(0, |last| last.saturating_add(1));
+            }
+        }
+        let config = self.store.get(Table::Records, &0_u64.to_be_bytes())?;
+        let config = config.and_then(|bytes| LogConfig::decode(&bytes).ok());
+        self.config = config.and_then(|config| {
+            let vrf = VrfPublicKey::from_bytes(&config.vrf_public_key).ok()?;
+            Some((config, vrf))
+        });
+        match ledger.identity() {
+            Ok(Some(keys)) => {
+                if keys_of(&keys).is_none() {
+                    let key = b"identity";
+                    self.report.row(Table::Meta, key, Problem::Malformed);
+                }
+            }
+            Ok(None) => {
+                let missing = Problem::Missing { rows: 1 };
+                self.report.row(Table::Meta, b"identity", missing);
+            }
+            Err(error) => self.unreadable(Table::Meta, b"identity", error)?,
+        }
+        Ok(())
+    }
+
+    /// The published note, of which nothing is verified yet.
+    fn published(&mut self) -> Result<Option<(SignedNote, StoredHead)>, ReadError> {
+        self.only(Table::Checkpoints, |key| key == PUBLISHED)?;
+        let Some(bytes) = self.store.get(Table::Checkpoints, PUBLISHED)? else {
+            return Ok(None); // Nothing was published yet, or the next round writes it again.
+        };
+        let note = SignedNote::parse(&bytes).ok().and_then(|note| {
+            let checkpoint = Checkpoint::parse(note.text()).ok()?;
+            let (size, root) = (checkpoint.size(), *checkpoint.root());
+            Some((note, StoredHead { size, root }))
+        });
+        if note.is_none() {
+            self.wrong_note();
+        }
+        Ok(note)
+    }
+
+    /// Whether the published note is signed by the log, whose keys and origin are known by now.
+    fn signatures(&mut self, note: &SignedNote) -> Result<(), ReadError> {
+        let identity = self.store.get(Table::Meta, b"identity")?;
+        let keys = identity.as_deref().and_then(|row| keys_of(row.get(4..)?));
+        let (Some((config, _)), Some(keys)) = (&self.config, keys) else {
+            return Ok(());
+        };
+        let verifier = LogVerifier::new(&config.origin, keys);
+        if verifier.verify(note).is_err() {
+            self.wrong_note();
+        }
+        Ok(())
+    }
+
+    fn wrong_note(&mut self) {
+        let table = Table::Checkpoints;
+        self.report.row(table, PUBLISHED, Problem::Note);
+    }
+
+    /// Notes the rows of a small table that no one knows.
+    fn only(&mut self, table: Table, is_known: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
+        self.pages(table, |check, page| {
+            for row in page.iter().filter(|row| !is_known(&row.key)) {
+                check.report.row(table, &row.key, Problem::Stray);
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes a row that the ledger could not read, unless the store failed.
+    fn unreadable(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        error: LedgerError,
+    ) -> Result<(), ReadError> {
+        let problem = match error {
+            LedgerError::Read(error) => return Err(error),
+            LedgerError::Missing { .. } => Problem::Missing { rows: 1 },
+            _ => Problem::Malformed,
+        };
+        self.report.row(table, key, problem);
+        Ok(())
+    }
+
+    /// Whether the head has this epoch.
+    const fn has_epoch(&self, epoch: u64) -> bool {
+        1 <= epoch && epoch < self.head.size
+    }
+
+    /// The record of an epoch, unless it is missing or was found to be wrong.
+    fn record(&self, epoch: u64) -> Result<Option<EpochRecord>, ReadError> {
+        let key = epoch.to_be_bytes();
+        if self.report.names(Table::Records, &key) {
+            return Ok(None);
+        }
+        let bytes = self.store.get(Table::Records, &key)?;
+        Ok(bytes.and_then(|bytes| EpochRecord::decode(&bytes).ok()))
+    }
+}
+
+/// Whether the row with this number is one in `sample`.
+const fn is_sampled(number: u64, sample: NonZeroU64) -> bool {
+    number % sample.get() == 0
+}
+
+/// The log's keys, one a line, as the identity row has them.
+fn keys_of(lines: &[u8]) -> Option<Vec<VerifierKey>> {
+    let lines = str::from_utf8(lines).ok()?.strip_suffix('\n')?;
+    lines.split('\n').map(|line| line.parse().ok()).collect()
+}

@@ -1,0 +1,164 @@
+//! Reading tables whole, and the forms of their rows: one function a table.
+//!
+//! A check must be able to say which row is malformed and go on, so it reads rows itself rather
+//! than through the ledger, whose reads end at the first damage.
+
+use std::ops::ControlFlow;
+
+use candor_core::Hash;
+use candor_core::account::Label;
+use candor_core::crypto::{Commitment, Opening, SearchKey, VrfProof};
+use candor_core::log::Tile;
+use candor_core::map::Leaf;
+
+use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
+
+/// Rows that are read before they are checked together: bounds memory, and is work for all cores.
+const PAGE_ROWS: usize = 1024;
+
+/// One row as stored.
+pub(super) struct Row {
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
+}
+
+/// Calls `visit` with all rows of a table, in order, page by page.
+pub(super) fn pages<E: From<ReadError>>(
+    store: &dyn Storage,
+    table: Table,
+    mut visit: impl FnMut(Vec<Row>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut next = KeyRange::all();
+    loop {
+        let mut page = Vec::with_capacity(PAGE_ROWS);
+        store.scan(table, &next, Order::Ascending, &mut |key, value| {
+            let (key, value) = (key.to_vec(), value.to_vec());
+            page.push(Row { key, value });
+            match page.len() {
+                PAGE_ROWS => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        })?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        // The least key that is greater.
+        next = KeyRange::from([&last.key[..], &[0]].concat());
+        visit(page)?;
+    }
+}
+
+/// The key of the last row of a range, if it has any.
+pub(super) fn last_key(
+    store: &dyn Storage,
+    table: Table,
+    range: &KeyRange,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    let mut last = None;
+    store.scan(table, range, Order::Descending, &mut |key, _| {
+        last = Some(key.to_vec());
+        ControlFlow::Break(())
+    })?;
+    Ok(last)
+}
+
+/// The key of a record, and of a delta.
+pub(super) fn index(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.try_into().ok()?))
+}
+
+/// The level and index of a tile.
+pub(super) fn tile(key: &[u8]) -> Option<(u8, u64)> {
+    let (level, rest) = key.split_first()?;
+    Some((*level, index(rest)?))
+}
+
+/// The hashes of a tile of this width.
+pub(super) fn hashes(tile: Tile, value: &[u8]) -> Option<Vec<Hash>> {
+    let (hashes, rest) = value.as_chunks::<32>();
+    let is_whole = rest.is_empty() && hashes.len() == usize::from(tile.width());
+    is_whole.then(|| hashes.iter().copied().map(Hash).collect())
+}
+
+/// A leaf and the epoch that inserted it.
+pub(super) fn leaf(key: &[u8], value: &[u8]) -> Option<(Leaf, u64)> {
+    let (commitment, epoch) = value.split_first_chunk::<32>()?;
+    let leaf = Leaf {
+        key: SearchKey(key.try_into().ok()?),
+        commitment: Commitment(*commitment),
+    };
+    Some((leaf, index(epoch)?))
+}
+
+/// A search key with the proof that it is one.
+pub(super) struct ProvenKey {
+    pub(super) key: SearchKey,
+    pub(super) proof: VrfProof,
+}
+
+/// A version that exists.
+pub(super) struct Version<'a> {
+    pub(super) epoch: u64,
+    pub(super) opening: Opening,
+    pub(super) proven: ProvenKey,
+    pub(super) value: &'a [u8],
+}
+
+/// An account, its greatest version, and search keys of later ones.
+pub(super) fn account(key: &[u8], value: &[u8]) -> Option<(Label, u32, Vec<(u32, ProvenKey)>)> {
+    let label = Label::parse(str::from_utf8(key).ok()?).ok()?;
+    let (greatest, mut rest) = value.split_first_chunk::<4>()?;
+    let mut later = Vec::new();
+    while !rest.is_empty() {
+        let (version, after) = rest.split_first_chunk::<4>()?;
+        let (proven, after) = proven_key(after)?;
+        later.push((u32::from_be_bytes(*version), proven));
+        rest = after;
+    }
+    Some((label, u32::from_be_bytes(*greatest), later))
+}
+
+/// A label and a version, as keys of versions have them.
+pub(super) fn label_version(key: &[u8]) -> Option<(Label, u32)> {
+    let (length, rest) = key.split_first()?;
+    let (label, version) = rest.split_at_checked(usize::from(*length))?;
+    let label = Label::parse(str::from_utf8(label).ok()?).ok()?;
+    Some((label, u32::from_be_bytes(version.try_into().ok()?)))
+}
+
+/// The key of a label and a version.
+pub(super) fn version_key(label: &Label, version: u32) -> Vec<u8> {
+    [&label_prefix(label)[..], &version.to_be_bytes()].concat()
+}
+
+/// The rows of all versions of a label.
+pub(super) fn versions_of(label: &Label) -> KeyRange {
+    KeyRange::prefix(label_prefix(label))
+}
+
+fn label_prefix(label: &Label) -> Vec<u8> {
+    let label = label.as_bytes();
+    let length = u8::try_from(label.len()).expect("labels are at most 255 bytes long");
+    [&[length][..], label].concat()
+}
+
+/// A version with its value.
+pub(super) fn version(value: &[u8]) -> Option<Version<'_>> {
+    let (epoch, rest) = value.split_first_chunk::<8>()?;
+    let (opening, rest) = rest.split_first_chunk()?;
+    let (proven, value) = proven_key(rest)?;
+    Some(Version {
+        epoch: u64::from_be_bytes(*epoch),
+        opening: Opening(*opening),
+        proven,
+        value,
+    })
+}
+
+/// A search key and its proof, and what comes after.
+fn proven_key(bytes: &[u8]) -> Option<(ProvenKey, &[u8])> {
+    let (key, rest) = bytes.split_first_chunk()?;
+    let (proof, rest) = rest.split_first_chunk()?;
+    let (key, proof) = (SearchKey(*key), VrfProof(*proof));
+    Some((ProvenKey { key, proof }, rest))
+}
