@@ -1,9 +1,10 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers bench-scale demo run test vectors fmt lint doc build tools
+.PHONY: help bench bench-engines bench-peers bench-scale crash-test demo run test vectors fmt lint doc build tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
+ROUNDS ?= 200
 export CARGO_TERM_COLOR ?= auto
 
 help: ## Shows this list
@@ -20,6 +21,9 @@ run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 
 test: fmt lint doc build ## Everything that has to hold: format, lints, docs, every test
 	$(CARGO) test --workspace --locked
+
+crash-test: build ## Kills a server under load ROUNDS times (200), and checks everything after each
+	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
 
 fmt: tools ## Checks the format
 	$(CARGO) fmt --all --check

@@ -134,7 +134,8 @@ fn make_targets_exist() {
     let makefile = read("Makefile");
     for document in documents() {
         let text = fs::read_to_string(&document).unwrap();
-        for target in uses(&text, "make", |letter| letter.is_ascii_lowercase()) {
+        let is_target = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+        for target in uses(&text, "make", is_target) {
             let is_there = makefile
                 .lines()
                 .any(|line| line.starts_with(&format!("{target}:")));
