@@ -5,7 +5,7 @@
 use candor_server::sequencer::admission::{Refusal, SubmitError};
 use candor_server::storage::{CommitFault, ReadFault};
 
-use super::harness::{EAGER, World, value};
+use super::harness::{EAGER, Process, World, value};
 
 const COMMIT_FAULTS: [CommitFault; 4] = [
     CommitFault::NotCommitted,
@@ -34,6 +34,7 @@ async fn script(world: &mut World) -> Vec<(&'static str, u32)> {
             }
         };
         running.begun().await;
+        look_everything_up(&running).await;
         let version = *next.entry(label).or_insert(0);
         match running.submit(label, version, &value(label, version)).await {
             Ok(_) => {
@@ -61,16 +62,31 @@ async fn script(world: &mut World) -> Vec<(&'static str, u32)> {
         }
     }
     if let Some(running) = process {
+        look_everything_up(&running).await;
         // A fault of the first epoch may still end it.
         let _ended = running.stop().await;
     }
     acknowledged
 }
 
+/// What is answered verifies and is what was submitted, whatever fails beside it.
+async fn look_everything_up(process: &Process) {
+    let Some(head) = process.newest().await else {
+        return;
+    };
+    for label in ["acct:alice", "acct:bob", "acct:nobody"] {
+        let found = process.desk.look_up(&head.signed, label);
+        if let Ok((Some(version), content)) = found {
+            assert_eq!(content, value(label, version));
+        }
+    }
+}
+
 /// What must hold whatever happened.
 fn check(world: &mut World, acknowledged: &[(&str, u32)]) {
     world.crash();
     world.audit();
+    world.check_store();
     for (label, version) in acknowledged {
         let (greatest, found) = world.look_up(label);
         assert!(greatest >= Some(*version), "{label} {version} was lost");

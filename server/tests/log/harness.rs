@@ -1,6 +1,7 @@
 //! A log without ports: a store with faults on order, a clock by hand, an anchor in a temporary
 //! directory, and a publisher that publishes when it is told to.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,16 +9,15 @@ use std::time::Duration;
 
 use candor_core::Hash;
 use candor_core::account::{Binding, Label, VerifiedValue};
-use candor_core::answer::Query;
 use candor_core::crypto::{Ed25519SecretKey, VrfSecretKey};
 use candor_core::epoch::{EpochRecord, LogConfig, MapState};
 use candor_core::map::AuditDelta;
-use candor_core::note::{KeyName, SoftwareSigner};
+use candor_core::note::{KeyName, SignedNote, SoftwareSigner};
 use candor_server::anchor::Anchor;
 use candor_server::clock::Clock;
+use candor_server::fsck;
 use candor_server::head::{Published, PublishedHead, SignedHead};
 use candor_server::ledger::Ledger;
-use candor_server::lookup::prove_account;
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted, SubmitError};
 use candor_server::sequencer::commit::Committer;
@@ -27,10 +27,13 @@ use candor_server::sequencer::pipeline::Pipeline;
 use candor_server::sequencer::recovery::{self, RecoveryError};
 use candor_server::sequencer::{FatalError, Pace, Sequencer};
 use candor_server::signer::LogSigner;
-use candor_server::storage::MemoryStorage;
+use candor_server::storage::{MemoryStorage, Storage};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use super::desk::{Desk, Found};
+use super::gate::{Gate, Gated};
 
 pub const ORIGIN: &str = "log.example";
 
@@ -60,6 +63,7 @@ pub fn signer(origin: &str, seed: u8) -> LogSigner {
 /// What is left of a log when no process runs.
 pub struct World {
     pub store: Arc<MemoryStorage>,
+    pub gate: Arc<Gate>,
     pub signer: Arc<LogSigner>,
     pub vrf: Arc<VrfSecretKey>,
     pub anchor_path: PathBuf,
@@ -77,6 +81,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         Self {
             store: Arc::new(MemoryStorage::new()),
+            gate: Arc::default(),
             signer: Arc::new(signer(ORIGIN, 1)),
             vrf: Arc::new(VrfSecretKey::from_seed(&[2; 32])),
             anchor_path: dir.path().join("anchor"),
@@ -94,6 +99,24 @@ impl World {
         world
     }
 
+    /// The same log with another store, and an anchor of its own.
+    pub fn with_store(&self, store: MemoryStorage) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let anchor_path = dir.path().join("anchor");
+        std::fs::copy(&self.anchor_path, &anchor_path).unwrap();
+        Self {
+            store: Arc::new(store),
+            gate: Arc::default(),
+            signer: Arc::clone(&self.signer),
+            vrf: Arc::clone(&self.vrf),
+            anchor_path,
+            cache_bytes: self.cache_bytes,
+            now_ms: Arc::clone(&self.now_ms),
+            heads: Arc::default(),
+            _dir: dir,
+        }
+    }
+
     pub fn create(&self) -> Result<(), RecoveryError> {
         let config = LogConfig {
             origin: ORIGIN.to_owned(),
@@ -105,12 +128,17 @@ impl World {
 
     /// The rows, and nothing of them in memory.
     pub fn ledger(&self) -> Ledger {
-        Ledger::new(Arc::clone(&self.store) as _, 0)
+        self.ledger_with(0)
+    }
+
+    fn ledger_with(&self, cache_bytes: u64) -> Ledger {
+        let (store, gate) = (Arc::clone(&self.store), Arc::clone(&self.gate));
+        Ledger::new(Arc::new(Gated { store, gate }), cache_bytes)
     }
 
     /// What a process has before its sequencer runs.
     pub fn inlet(&self) -> Inlet {
-        let ledger = Ledger::new(Arc::clone(&self.store) as _, self.cache_bytes);
+        let ledger = self.ledger_with(self.cache_bytes);
         let (ladders, completed) = Ladders::new(Arc::clone(&self.vrf)).unwrap();
         let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
         Inlet {
@@ -136,10 +164,23 @@ impl World {
         Anchor::open(&self.anchor_path, self.signer.verifier()).unwrap()
     }
 
+    /// Size of the newest head that was signed, as a process finds it that starts now.
+    pub fn anchor_size(&self) -> u64 {
+        let bytes = std::fs::read(&self.anchor_path).unwrap();
+        let note = SignedNote::parse(&bytes).unwrap();
+        let verified = self.signer.verifier().verify(&note).unwrap();
+        verified.checkpoint().size()
+    }
+
     pub fn recover(&self) -> Result<(Tip, Anchor), RecoveryError> {
+        self.recover_by(&self.ledger())
+    }
+
+    /// Recovers, and leaves in the caches of `ledger` what it read.
+    fn recover_by(&self, ledger: &Ledger) -> Result<(Tip, Anchor), RecoveryError> {
         let anchor = self.anchor();
         let public = self.vrf.public_key();
-        let tip = recovery::recover(&self.ledger(), &self.signer, public, &anchor, &self.clock())?;
+        let tip = recovery::recover(ledger, &self.signer, public, &anchor, &self.clock())?;
         Ok((tip, anchor))
     }
 
@@ -162,7 +203,12 @@ impl World {
 
     /// Recovers, and runs the sequencer alone.
     pub fn start_unpublished(&self, pace: Pace, inlet: Inlet) -> Result<Process, RecoveryError> {
-        let (tip, anchor) = self.recover()?;
+        let (tip, anchor) = self.recover_by(&inlet.ledger)?;
+        let desk = Desk {
+            ledger: inlet.ledger.clone(),
+            ladders: inlet.ladders.clone(),
+            vrf: Arc::clone(&self.vrf),
+        };
         let published = Arc::new(PublishedHead::starting_at(tip.size));
         let (signed_sender, signed) = watch::channel(None);
         let (shutdown, halt) = (CancellationToken::new(), CancellationToken::new());
@@ -190,6 +236,7 @@ impl World {
         let sequencing = tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()));
         Ok(Process {
             admission: inlet.admission,
+            desk,
             signed,
             published,
             publishing: watch::Sender::new(true),
@@ -227,22 +274,38 @@ impl World {
     }
 
     /// The greatest version of a label, as a device would verify it at the newest epoch.
-    pub fn look_up(&self, label: &str) -> (Option<u32>, Vec<u8>) {
+    pub fn look_up(&self, label: &str) -> Found {
         let (tip, _) = self.recover().unwrap();
         let ledger = self.ledger();
         let root = tip.frontier.root();
         let note = self.signer.sign(tip.size, root, 1).unwrap();
         let head = SignedHead::new(&ledger, tip.size, root, tip.skeleton.clone(), note).unwrap();
-        let label = Label::parse(label).unwrap();
-        let query = Query::GREATEST;
         let (ladders, _completed) = Ladders::new(Arc::clone(&self.vrf)).unwrap();
-        let proof = prove_account(&ledger, &ladders, &head, &label, &query).unwrap();
-        let (vrf, root) = (self.vrf.public_key(), tip.map.root);
-        let account = proof.verify(label.as_bytes(), &query, vrf, &root).unwrap();
-        let value = account
-            .newest()
-            .map_or_else(Vec::new, |newest| newest.value().to_vec());
-        (account.greatest(), value)
+        let vrf = Arc::clone(&self.vrf);
+        let desk = Desk {
+            ledger,
+            ladders,
+            vrf,
+        };
+        desk.look_up(&head, label).unwrap()
+    }
+
+    /// Nothing is wrong with any row.
+    pub fn check_store(&self) {
+        check_rows(Arc::new(self.store.crash()));
+    }
+}
+
+/// Nothing is wrong with any row of a store.
+pub fn check_rows(store: Arc<dyn Storage>) {
+    let report = fsck::check(&Ledger::new(store, 0), NonZeroU64::MIN, &mut |_| {}).unwrap();
+    assert!(report.is_clean(), "{:?}", report.findings());
+}
+
+impl Drop for World {
+    /// A test that fails must not wait for commits that wait for it.
+    fn drop(&mut self) {
+        self.gate.shut(false);
     }
 }
 
@@ -258,6 +321,8 @@ pub struct Inlet {
 /// A running sequencer.
 pub struct Process {
     pub admission: Admission,
+    /// Lookups with what the process keeps in memory.
+    pub desk: Desk,
     pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
     pub published: Arc<PublishedHead>,
     /// Whether heads are published.
@@ -292,6 +357,24 @@ impl Process {
     pub async fn begun(&mut self) {
         let first = self.signed.wait_for(Option::is_some);
         let _ended = tokio::time::timeout(LONG, first).await.unwrap();
+    }
+
+    /// Waits until a head of this size is published.
+    pub async fn published_size(&self, size: u64) {
+        let mut progress = self.published.progress();
+        let reached = progress.wait_for(|published| *published >= size);
+        drop(tokio::time::timeout(LONG, reached).await.unwrap().unwrap());
+    }
+
+    /// The published head, once it is the newest that was signed; `None` if none was.
+    pub async fn newest(&self) -> Option<Arc<Published>> {
+        loop {
+            let published = self.published.current();
+            if published.as_ref().map_or(0, |head| head.signed.size) >= self.size() {
+                return published;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn size(&self) -> u64 {

@@ -3,12 +3,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod concurrency;
+mod damage;
+mod desk;
 mod device;
 mod edge;
 mod faults;
 mod fsck;
+mod gate;
 mod harness;
 mod ladders;
+mod pipeline;
 mod publisher;
 mod sequencer;
 mod site;
+mod steps;

@@ -179,25 +179,6 @@ async fn an_unknown_outcome_stops_the_log_and_recovery_finds_out() {
 }
 
 #[tokio::test]
-async fn a_crash_before_the_anchor_moved_signs_the_same_checkpoint() {
-    let mut world = World::new();
-    let mut process = world.start(EAGER);
-    process.signed_size(2).await;
-    process.submit(ALICE, 0, &value(ALICE, 0)).await.unwrap();
-    let earlier = std::fs::read(&world.anchor_path).unwrap();
-    process.submit(ALICE, 1, &value(ALICE, 1)).await.unwrap();
-    process.stop().await.unwrap();
-    let newest = world.anchor().newest().unwrap();
-    std::fs::write(&world.anchor_path, earlier).unwrap();
-    world.crash();
-    let mut process = world.start(EAGER);
-    process.signed_size(4).await;
-    process.stop().await.unwrap();
-    assert_eq!(world.anchor().newest().unwrap(), newest);
-    world.audit();
-}
-
-#[tokio::test]
 async fn another_writer_of_the_store_or_the_anchor_stops_the_log() {
     let world = World::new();
     let mut process = world.start(EAGER);
@@ -447,30 +428,4 @@ async fn shutdown_answers_everything_and_loses_nothing() {
     }
     assert_eq!(world.audit().leaves, kept);
     assert!(kept >= 7);
-}
-
-#[tokio::test]
-async fn a_caller_that_goes_away_leaves_the_log_whole() {
-    let world = World::new();
-    let pace = Pace {
-        epoch_interval: Duration::from_secs(3600),
-        epoch_updates_max: 2,
-        ..EAGER
-    };
-    let mut process = world.start(pace);
-    process.signed_size(2).await;
-    let (admission, gone) = (process.admission.clone(), value(ALICE, 0));
-    let abandoned = tokio::spawn(async move { admission.submit(ALICE, 0, &gone).await });
-    while process.admission.room_taken_kib() == 0 {
-        tokio::task::yield_now().await;
-    }
-    abandoned.abort();
-    assert!(abandoned.await.unwrap_err().is_cancelled());
-    // It was queued or it was not; the log is whole either way, and its room is free again.
-    let bob = "acct:bob";
-    let submitted = process.admission.submit(bob, 0, &[0xee]);
-    refused(submitted.await);
-    process.stop().await.unwrap();
-    let found = world.look_up(ALICE).0;
-    assert_eq!(world.audit().leaves, u64::from(found.is_some()));
 }
