@@ -249,3 +249,25 @@ fn damaged_rows_reach_neither_a_root_nor_a_proof() {
         Hash::ZERO
     );
 }
+
+#[test]
+fn a_key_that_is_there_or_comes_twice_is_damage() {
+    for (cache, count) in [(NONE, 1), (NONE, 20), (SMALL, 300), (LARGE, 3000)] {
+        let mut map = Map::with_cache(cache);
+        map.grow(&spread(0, count));
+        let (skeleton, buckets) = (map.skeleton(), map.buckets(1));
+        let mut new: Vec<Leaf> = spread(50_000, 40).iter().map(|key| leaf(*key, 2)).collect();
+        new.sort_unstable_by_key(|leaf| leaf.key);
+        let there = leaf(spread(0, 1)[0], 2);
+        for wrong in [there, new[7]] {
+            let mut leaves = new.clone();
+            leaves.push(wrong);
+            leaves.sort_unstable_by_key(|leaf| leaf.key);
+            let refused = insert(&skeleton, &buckets, &leaves);
+            assert!(matches!(refused, Err(RowError::Damaged)));
+        }
+        let alone = insert(&skeleton, &buckets, &[there]);
+        assert!(matches!(alone, Err(RowError::Damaged)));
+        insert(&skeleton, &buckets, &new).unwrap();
+    }
+}

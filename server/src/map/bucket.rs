@@ -131,6 +131,17 @@ impl<'a> Part<'a> {
         self.leaves.len()
     }
 
+    /// Whether the subtree holds a key of one of these ascending leaves.
+    pub(super) fn has_any(&self, leaves: &[Leaf]) -> bool {
+        let (few, many) = if leaves.len() < self.leaves.len() {
+            (leaves, self.leaves)
+        } else {
+            (self.leaves, leaves)
+        };
+        let is_there = |leaf: &Leaf| many.binary_search_by_key(&leaf.key, |other| other.key);
+        few.iter().any(|leaf| is_there(leaf).is_ok())
+    }
+
     /// What is below the two halves of this position, at `depth`.
     pub(super) fn halves(&self, depth: usize) -> [Self; 2] {
         match self.leaves {

@@ -31,17 +31,21 @@ pub struct Inserted {
     pub superseded: Vec<Hash>,
 }
 
-/// Inserts `leaves`, strictly ascending and not in the map yet, into the tree that `skeleton` and
-/// `buckets` are. Each touched position is hashed once; the store is only read.
+/// Inserts `leaves`, in ascending order, into the tree that `skeleton` and `buckets` are. Each
+/// touched position is hashed once; the store is only read.
 ///
 /// # Errors
 ///
-/// [`RowError`]; the environment is at fault.
+/// [`RowError`]; the environment is at fault. A key that comes twice, or is in the map, is damage
+/// as well: rows that were lost or altered make a version again, or another one in its place.
 pub fn insert(
     skeleton: &Skeleton,
     buckets: &Buckets<'_>,
     leaves: &[Leaf],
 ) -> Result<Inserted, RowError> {
+    if !leaves.is_sorted_by(|left, right| left.key < right.key) {
+        return Err(RowError::Damaged);
+    }
     let mut delta = Vec::with_capacity(4 + leaves.len() * DELTA_BYTES_EACH);
     DeltaWriter::begin(&mut delta, leaves);
     let mut made = Made {
@@ -91,6 +95,9 @@ fn descend(
                 made.superseded.push(node.hash());
                 buckets.get(prefix, &node.hash())?
             };
+            if old.part().has_any(inserts) {
+                return Err(RowError::Damaged);
+            }
             let top = Cursor::top(Arc::clone(&old));
             let Ok(()) = write_walk(&top, inserts, depth, &mut made.delta);
             let mut keep = |bucket| made.buckets.push(Arc::new(bucket));

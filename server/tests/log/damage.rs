@@ -170,6 +170,7 @@ async fn a_flipped_bit_at_rest_is_refused_or_harmless() {
         }
     }
     assert!(outcome.starts > 0 && outcome.answers > 0, "{outcome:?}");
+    assert_eq!(outcome.panics, 0);
 }
 
 #[tokio::test]
@@ -187,6 +188,7 @@ async fn a_lost_row_is_refused_or_harmless() {
         }
     }
     assert!(outcome.starts > 0 && outcome.answers > 0, "{outcome:?}");
+    assert_eq!(outcome.panics, 0, "a version that exists is made again");
 }
 
 #[tokio::test]
