@@ -255,7 +255,7 @@ pub fn rest(path: &Path) -> Figures {
         ..StoreOptions::new(path)
     };
     let ledger = Ledger::new(Engine::Fjall.open(&options).unwrap(), 0);
-    let skeleton = ledger.load_map(u64::MAX).unwrap();
+    let skeleton = ledger.load_map(&ledger.leaves(u64::MAX)).unwrap();
     let memory = resident_bytes();
     drop(skeleton);
     figures([("disk", disk as f64), ("memory", memory)])

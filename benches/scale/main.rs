@@ -128,7 +128,7 @@ fn measure(accounts: u64, cache_bytes: u64, runs: u64, report: &mut Report) {
         Samples(vec![started.elapsed().as_secs_f64()]),
     );
     let started = Instant::now();
-    drop(log.ledger.load_map(u64::MAX).unwrap());
+    drop(log.ledger.load_map(&log.ledger.leaves(u64::MAX)).unwrap());
     note(
         "map built from its rows",
         "s",
@@ -164,8 +164,8 @@ fn map_bytes(directory: &Path) -> f64 {
 fn print_map_bytes(directory: &Path) {
     let log = Log::open(directory, 0);
     // What the engine keeps after reading all rows is not the map's.
-    drop(log.ledger.load_map(0));
+    drop(log.ledger.load_map(&log.ledger.leaves(0)));
     let before = report::resident_bytes();
-    let _map = log.ledger.load_map(u64::MAX).unwrap();
+    let _map = log.ledger.load_map(&log.ledger.leaves(u64::MAX)).unwrap();
     println!("{}", report::resident_bytes() - before);
 }

@@ -136,13 +136,18 @@ impl Ledger {
         self.caches.buckets.forget(superseded);
     }
 
-    /// The map as of `epoch`, built from its leaf rows.
+    /// The leaf rows of a store whose newest epoch is `epoch`.
+    pub fn newest_leaves(&self, epoch: u64) -> LeafRows<'_> {
+        LeafRows::newest(&*self.store, epoch)
+    }
+
+    /// The map over `leaves`.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub fn load_map(&self, epoch: u64) -> Result<Skeleton, LedgerError> {
-        Ok(Skeleton::load(&self.leaves(epoch), &self.caches.buckets)?)
+    pub fn load_map(&self, leaves: &LeafRows<'_>) -> Result<Skeleton, LedgerError> {
+        Ok(Skeleton::load(leaves, &self.caches.buckets)?)
     }
 
     /// The log keys that the store was made for; `None` if it is empty.

@@ -74,12 +74,27 @@ impl Prefix {
 pub struct LeafRows<'a> {
     store: &'a dyn Storage,
     epoch: u64,
+    /// Whether there may be rows of later epochs.
+    is_newest: bool,
 }
 
 impl<'a> LeafRows<'a> {
     /// The rows that were inserted in `epoch` or before.
     pub fn new(store: &'a dyn Storage, epoch: u64) -> Self {
-        Self { store, epoch }
+        Self {
+            store,
+            epoch,
+            is_newest: false,
+        }
+    }
+
+    /// The rows of a store whose newest epoch is `epoch`: a later row, left by half of a batch or
+    /// altered, is damage.
+    pub fn newest(store: &'a dyn Storage, epoch: u64) -> Self {
+        Self {
+            is_newest: true,
+            ..Self::new(store, epoch)
+        }
     }
 
     /// The leaves below a position, in ascending order.
@@ -100,8 +115,8 @@ impl<'a> LeafRows<'a> {
             &mut |key, value| {
                 match decode(key, value) {
                     Some((leaf, epoch)) if epoch <= self.epoch => leaves.push(leaf),
-                    Some(_) => {}
-                    None => damaged = true,
+                    Some(_) if !self.is_newest => {}
+                    _ => damaged = true,
                 }
                 if damaged {
                     ControlFlow::Break(())

@@ -372,7 +372,7 @@ fn last_published(
     } else {
         let record = candor_core::epoch::EpochRecord::decode(&ledger.record(size - 1)?)
             .map_err(|_| LedgerError::Damaged { table: "records" })?;
-        recovery::load_map(ledger, size - 1, &record.prefix_tree)?
+        recovery::load_map(ledger, &ledger.leaves(size - 1), &record.prefix_tree)?
     };
     let head = SignedHead::new(ledger, size, root, skeleton, verified.to_note())?;
     let published_s = head.timestamp_ms / 1000;

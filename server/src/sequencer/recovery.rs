@@ -15,7 +15,7 @@ use super::epoch::Tip;
 use crate::anchor::Anchor;
 use crate::clock::Clock;
 use crate::ledger::{self, Ledger, LedgerError, StoredHead};
-use crate::map::Skeleton;
+use crate::map::{LeafRows, Skeleton};
 use crate::signer::LogSigner;
 use crate::storage::CommitError;
 
@@ -150,7 +150,8 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
             .map_err(|_| LedgerError::Damaged { table: "records" })?
             .state()
     };
-    let skeleton = load_map(ledger, epoch, &map.root)?;
+    // What is newer than the head is of no epoch, and would be in the way of the next one.
+    let skeleton = load_map(ledger, &ledger.newest_leaves(epoch), &map.root)?;
     Ok(Tip {
         size: head.size,
         frontier,
@@ -159,13 +160,17 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
     })
 }
 
-/// Builds the map as of an epoch from its leaf rows, and compares it with the record's root.
+/// Builds the map from its leaf rows, and compares it with the record's root.
 ///
 /// # Errors
 ///
 /// [`RecoveryError`]: the rows are not those that the log committed to.
-pub fn load_map(ledger: &Ledger, epoch: u64, root: &Hash) -> Result<Skeleton, RecoveryError> {
-    let skeleton = ledger.load_map(epoch)?;
+pub fn load_map(
+    ledger: &Ledger,
+    leaves: &LeafRows<'_>,
+    root: &Hash,
+) -> Result<Skeleton, RecoveryError> {
+    let skeleton = ledger.load_map(leaves)?;
     if skeleton.hash() == *root {
         Ok(skeleton)
     } else {
