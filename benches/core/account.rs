@@ -52,11 +52,11 @@ fn verification(name: &'static str, greatest: u32) -> Operation {
             disclosure,
         });
     }
-    let Ok(prefix) = prove(&&tree, &keys);
+    let Ok(proved) = prove(&&tree, &keys);
     let proof = AccountProof {
         greatest: Some(greatest),
         lookups,
-        prefix,
+        prefix: proved.proof,
     };
     let (bytes, root) = (proof.encode(), tree.root());
     Operation::new("account", name, move || {

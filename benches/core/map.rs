@@ -37,7 +37,8 @@ pub fn operations() -> Vec<Operation> {
         let included = |leaf: &&Leaf| Expectation::Included(leaf.key, leaf.commitment);
         let mut expected: Vec<Expectation> = present.iter().map(included).collect();
         expected.push(Expectation::Absent(absent[0].key));
-        let Ok(proof) = prove(&&*tree, &keys);
+        let Ok(proved) = prove(&&*tree, &keys);
+        let proof = proved.proof;
         let (root, tree) = (tree.root(), Rc::clone(&tree));
         operations.push(Operation::new("map", prove_name, move || {
             let Ok(proof) = prove(&&*tree, black_box(&keys));

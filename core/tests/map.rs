@@ -8,7 +8,7 @@ use candor_core::Hash;
 use candor_core::codec::Reader;
 use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::map::{
-    AuditDelta, Expectation, Leaf, Leaves, PrefixProof, hash_leaf, hash_parent, prove,
+    AuditDelta, Expectation, Leaf, Leaves, PrefixProof, Proved, hash_leaf, hash_parent, prove,
 };
 use proptest::prelude::*;
 
@@ -106,8 +106,13 @@ proptest! {
             keys.rotate_left(middle);
         }
         let searched: Vec<_> = keys.iter().map(|key| SearchKey(*key)).collect();
-        let Ok(proof) = prove(&Leaves::root(&leaves), &searched);
+        let Ok(Proved { proof, commitments }) = prove(&Leaves::root(&leaves), &searched);
         let lookups: Vec<_> = keys.iter().map(|key| expectation(&tree, key)).collect();
+        let found = lookups.iter().map(|lookup| match lookup {
+            Expectation::Included(_, commitment) => Some(*commitment),
+            Expectation::Absent(_) => None,
+        });
+        prop_assert!(found.eq(commitments));
         let root = Leaves::root(&leaves).subtree_hash();
         prop_assert_eq!(proof.verify(&lookups, &root), Ok(()));
         prop_assert!(verifies(&encode(&proof), &lookups, &root));
@@ -121,7 +126,7 @@ proptest! {
     ) {
         let leaves = leaves_of(&tree);
         let root = Leaves::root(&leaves).subtree_hash();
-        let Ok(proof) = prove(&Leaves::root(&leaves), &[SearchKey(key)]);
+        let Ok(Proved { proof, .. }) = prove(&Leaves::root(&leaves), &[SearchKey(key)]);
         let truth = expectation(&tree, &key);
         let lie = match truth {
             Expectation::Included(key, _) => Expectation::Absent(key),
@@ -200,7 +205,7 @@ fn every_damaged_proof_is_refused() {
     absent[31] ^= 1;
     let keys = [leaves[10].key.0, absent, [0xff; 32], leaves[3].key.0];
     let lookups: Vec<_> = keys.iter().map(|key| expectation(&tree, key)).collect();
-    let Ok(proof) = prove(&Leaves::root(&leaves), &keys.map(SearchKey));
+    let Ok(Proved { proof, .. }) = prove(&Leaves::root(&leaves), &keys.map(SearchKey));
     let bytes = encode(&proof);
     assert!(verifies(&bytes, &lookups, &root));
     for (index, changed) in damaged(&bytes).enumerate() {
@@ -218,7 +223,7 @@ fn every_reordered_or_shortened_proof_is_refused() {
     let root = Leaves::root(&leaves).subtree_hash();
     let keys = [leaves[1].key, leaves[20].key, SearchKey([0xff; 32])];
     let lookups: Vec<_> = keys.iter().map(|key| expectation(&tree, &key.0)).collect();
-    let Ok(proof) = prove(&Leaves::root(&leaves), &keys);
+    let Ok(Proved { proof, .. }) = prove(&Leaves::root(&leaves), &keys);
     for first in 0..proof.elements.len() {
         for second in first + 1..proof.elements.len() {
             let mut changed = proof.clone();

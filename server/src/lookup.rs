@@ -7,12 +7,14 @@
 
 use candor_core::account::Label;
 use candor_core::answer::{AccountProof, Disclosure, Query, VersionProof};
+use candor_core::crypto::Commitment;
 use candor_core::map::prove;
 
 use crate::head::SignedHead;
-use crate::ledger::{Account, Ledger, LedgerError, ProvenKey};
+use crate::ledger::{Account, Ledger, LedgerError, ProvenKey, Rung};
 use crate::map::Position;
 use crate::sequencer::ladders::Ladders;
+use crate::storage::Table;
 
 /// Proves what the map holds of a label at a published head.
 ///
@@ -35,20 +37,21 @@ pub fn prove_account(
     let versions = query.lookups(greatest);
     let mut lookups = Vec::with_capacity(versions.len());
     let mut keys = Vec::with_capacity(versions.len());
+    let mut commitments = Vec::with_capacity(versions.len());
     for version in versions {
         // The ladder comes first, in the order of the rungs.
         let rung = rungs.next();
         let closed = rung.filter(|_| !opened.contains(&version));
-        let (proven, disclosure) = match closed {
+        let known = rung.and_then(Rung::commitment);
+        let (proven, disclosure, commitment) = match closed {
             Some(rung) => {
-                let disclosure = rung
-                    .commitment()
-                    .map_or(Disclosure::Absent, Disclosure::Committed);
-                (ladders.proven(&account, rung), disclosure)
+                let disclosure = known.map_or(Disclosure::Absent, Disclosure::Committed);
+                (ladders.proven(&account, rung), disclosure, known)
             }
-            None => open(ledger, &account, version)?,
+            None => open(ledger, &account, version, known)?,
         };
         keys.push(proven.key);
+        commitments.push(commitment);
         lookups.push(VersionProof {
             vrf_proof: proven.proof,
             disclosure,
@@ -56,19 +59,28 @@ pub fn prove_account(
     }
     let buckets = ledger.buckets(epoch);
     let root = Position::root(&head.skeleton, &buckets);
+    let proved = prove(&root, &keys)?;
+    // An answer that contradicts the map would be refused by every device, and look like an attack.
+    if proved.commitments != commitments {
+        return Err(LedgerError::Damaged {
+            table: Table::Versions.name(),
+        });
+    }
     Ok(AccountProof {
         greatest,
         lookups,
-        prefix: prove(&root, &keys)?,
+        prefix: proved.proof,
     })
 }
 
-/// A version that exists, with its value. Only the newest is in memory.
+/// A version that exists, with its value and its commitment, which may be known. Only the newest is
+/// in memory.
 fn open(
     ledger: &Ledger,
     account: &Account,
     number: u32,
-) -> Result<(ProvenKey, Disclosure), LedgerError> {
+    known: Option<Commitment>,
+) -> Result<(ProvenKey, Disclosure, Option<Commitment>), LedgerError> {
     let stored;
     let version = match account.newest() {
         Some(newest) if account.greatest() == Some(number) => newest,
@@ -77,9 +89,13 @@ fn open(
             &stored
         }
     };
+    let commitment = match &known {
+        Some(commitment) if account.greatest() == Some(number) => *commitment,
+        _ => version.commitment(account.label(), number),
+    };
     let disclosure = Disclosure::Opened {
         opening: version.opening,
         value: version.value.clone(),
     };
-    Ok((version.proven, disclosure))
+    Ok((version.proven, disclosure, Some(commitment)))
 }

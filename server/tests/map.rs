@@ -92,7 +92,8 @@ impl Map {
     fn check_proof(&self, snapshot: &Snapshot, keys: &[[u8; 32]]) {
         let buckets = self.buckets(snapshot.epoch);
         let searched: Vec<SearchKey> = keys.iter().map(|key| SearchKey(*key)).collect();
-        let proof = prove(&Position::root(&snapshot.skeleton, &buckets), &searched).unwrap();
+        let root = Position::root(&snapshot.skeleton, &buckets);
+        let proof = prove(&root, &searched).unwrap().proof;
         let expected: Vec<Expectation> = searched
             .iter()
             .map(|key| match snapshot.leaves.get(&key.0) {

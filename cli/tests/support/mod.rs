@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use candor_server::config::Config;
+use candor_server::storage::Engine;
 use candor_server::{init, run};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -80,7 +81,7 @@ impl World {
         let free = [free_port(), free_port()];
         let [grpc, http] = [&free[0], &free[1]].map(|port| port.local_addr().unwrap());
         drop(free);
-        let (path, _) = init::init(&log, "log.example/test", grpc, http).unwrap();
+        let (path, _) = init::init(&log, "log.example/test", grpc, http, Engine::Fjall).unwrap();
         let mut config = Config::read(&path).unwrap();
         config.epoch_interval_ms = 20;
         config.cache_mib = 8;

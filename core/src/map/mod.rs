@@ -16,5 +16,5 @@ pub mod proof;
 pub mod tree;
 
 pub use delta::{AuditDelta, DeltaError, VerifiedDelta};
-pub use proof::{Expectation, PrefixProof, PrefixProofError, SearchResult, prove};
+pub use proof::{Expectation, PrefixProof, PrefixProofError, Proved, SearchResult, prove};
 pub use tree::{Leaf, Leaves, Node, Shape, hash_leaf, hash_parent};

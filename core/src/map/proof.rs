@@ -56,6 +56,16 @@ pub struct PrefixProof {
     pub elements: Vec<Hash>,
 }
 
+/// A batch proof with what the prover found, to compare with what it is going to say.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The proof.
+    pub proof: PrefixProof,
+    /// The commitments of the keys that are in the tree, in the order in which the keys were asked
+    /// for; `None` for those that are not.
+    pub commitments: Vec<Option<Commitment>>,
+}
+
 /// What the verifier demands for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
@@ -281,20 +291,23 @@ fn fold<'a>(
 /// # Errors
 ///
 /// Those of reading the tree.
-pub fn prove<N: Node>(root: &N, keys: &[SearchKey]) -> Result<PrefixProof, N::Error> {
+pub fn prove<N: Node>(root: &N, keys: &[SearchKey]) -> Result<Proved, N::Error> {
     let mut order: Vec<usize> = (0..keys.len()).collect();
     order.sort_unstable_by_key(|index| keys[*index]);
     let absent = SearchResult::NonInclusionParent { depth: 0 };
-    let mut proof = PrefixProof {
-        results: vec![absent; keys.len()],
-        elements: Vec::new(),
+    let mut proved = Proved {
+        proof: PrefixProof {
+            results: vec![absent; keys.len()],
+            elements: Vec::new(),
+        },
+        commitments: vec![None; keys.len()],
     };
     if !keys.is_empty() {
-        descend(root, 0, keys, &order, &mut proof)?;
+        descend(root, 0, keys, &order, &mut proved)?;
     } else {
-        proof.elements.push(root.hash()?);
+        proved.proof.elements.push(root.hash()?);
     }
-    Ok(proof)
+    Ok(proved)
 }
 
 fn descend<N: Node>(
@@ -302,8 +315,9 @@ fn descend<N: Node>(
     depth: usize,
     keys: &[SearchKey],
     order: &[usize],
-    proof: &mut PrefixProof,
+    proved: &mut Proved,
 ) -> Result<(), N::Error> {
+    let proof = &mut proved.proof;
     let terminal_depth = || u8::try_from(depth).expect("no two VRF outputs share 255 bits");
     match node.open()? {
         Shape::Absent => {
@@ -316,6 +330,7 @@ fn descend<N: Node>(
             let depth = terminal_depth();
             for index in order {
                 proof.results[*index] = if keys[*index] == leaf.key {
+                    proved.commitments[*index] = Some(leaf.commitment);
                     SearchResult::Inclusion { depth }
                 } else {
                     SearchResult::NonInclusionLeaf { leaf, depth }
@@ -327,9 +342,9 @@ fn descend<N: Node>(
             let (to_left, to_right) = order.split_at(middle);
             for (child, searches) in [(left, to_left), (right, to_right)] {
                 if searches.is_empty() {
-                    proof.elements.push(child.hash()?);
+                    proved.proof.elements.push(child.hash()?);
                 } else {
-                    descend(&child, depth + 1, keys, searches, proof)?;
+                    descend(&child, depth + 1, keys, searches, proved)?;
                 }
             }
         }

@@ -5,7 +5,7 @@ use candor_core::codec::{DecodeError, Reader};
 use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::epoch::{EpochRecord, LogConfig};
 use candor_core::map::ladder::search_ladder;
-use candor_core::map::{AuditDelta, Expectation, Leaf, Leaves, PrefixProof, prove};
+use candor_core::map::{AuditDelta, Expectation, Leaf, Leaves, PrefixProof, Proved, prove};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Document, accept, reject};
@@ -137,7 +137,7 @@ fn leaves() -> Vec<Leaf> {
 /// The honest proof for two included and two absent keys: one ends at a leaf, one at nothing.
 fn proof() -> Value {
     let keys = [0x41, 0x42, 0x00, 0x60].map(key);
-    let Ok(proof) = prove(&Leaves::root(&leaves()), &keys);
+    let Ok(Proved { proof, .. }) = prove(&Leaves::root(&leaves()), &keys);
     let mut bytes = Vec::new();
     proof.encode_to(&mut bytes);
     let included = |first| format!("01{}", hex::encode(leaf(first).commitment.0));

@@ -15,7 +15,7 @@ use candor_core::epoch::{EpochRecord, LogConfig};
 use candor_core::log::{
     NodeSource, leaf_hash, node_hash, prove_consistency, prove_inclusion, root,
 };
-use candor_core::map::{AuditDelta, Leaf, Leaves, prove};
+use candor_core::map::{AuditDelta, Leaf, Leaves, Proved, prove};
 use candor_core::note::{
     Checkpoint, KeyName, LogVerifier, NoteSigner, Policy, SignedNote, SoftwareSigner,
 };
@@ -237,7 +237,7 @@ impl World {
                 disclosure,
             });
         }
-        let Ok(prefix) = prove(&Leaves::root(&epoch.leaves), &keys);
+        let Ok(Proved { proof: prefix, .. }) = prove(&Leaves::root(&epoch.leaves), &keys);
         AccountProof {
             greatest,
             lookups,

@@ -58,9 +58,14 @@ impl Check<'_> {
         verified: bool,
     ) -> Result<(Option<Wrong>, u64), ReadError> {
         let wrong = |problem| Ok((Some(Wrong::Row(problem)), 0));
-        let Some((label, greatest, later)) = rows::account(&row.key, &row.value) else {
+        let Some(account) = rows::account(&row.key, &row.value) else {
             return wrong(Problem::Malformed);
         };
+        let rows::Account {
+            label,
+            greatest,
+            later,
+        } = account;
         let last = self.last_version(&label)?;
         if last != Some(greatest) {
             if lost_versions && last < Some(greatest) {

@@ -224,7 +224,7 @@ impl Check<'_> {
 
 /// Whether the row with this number is one in `sample`.
 const fn is_sampled(number: u64, sample: NonZeroU64) -> bool {
-    number % sample.get() == 0
+    number.is_multiple_of(sample.get())
 }
 
 /// The log's keys, one a line, as the identity row has them.

@@ -104,8 +104,16 @@ pub(super) struct Version<'a> {
     pub(super) value: &'a [u8],
 }
 
-/// An account, its greatest version, and search keys of later ones.
-pub(super) fn account(key: &[u8], value: &[u8]) -> Option<(Label, u32, Vec<(u32, ProvenKey)>)> {
+/// An account.
+pub(super) struct Account {
+    pub(super) label: Label,
+    pub(super) greatest: u32,
+    /// Search keys of later versions.
+    pub(super) later: Vec<(u32, ProvenKey)>,
+}
+
+/// The row of an account.
+pub(super) fn account(key: &[u8], value: &[u8]) -> Option<Account> {
     let label = Label::parse(str::from_utf8(key).ok()?).ok()?;
     let (greatest, mut rest) = value.split_first_chunk::<4>()?;
     let mut later = Vec::new();
@@ -115,7 +123,11 @@ pub(super) fn account(key: &[u8], value: &[u8]) -> Option<(Label, u32, Vec<(u32,
         later.push((u32::from_be_bytes(*version), proven));
         rest = after;
     }
-    Some((label, u32::from_be_bytes(*greatest), later))
+    Some(Account {
+        label,
+        greatest: u32::from_be_bytes(*greatest),
+        later,
+    })
 }
 
 /// A label and a version, as keys of versions have them.
