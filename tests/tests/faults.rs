@@ -1,5 +1,5 @@
-//! What may fail in service: witnesses, disks, backups; kills are in `crash`. After each fault every
-//! acknowledged update is there, and nothing that was signed is contradicted.
+//! What may fail in service: witnesses, disks, backups; kills are in `crash`. After each fault
+//! every acknowledged update is there, and nothing that was signed is contradicted.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 

@@ -1,11 +1,11 @@
 //! What the log knows of one label: its newest version, and the ladder that shows it to be the
 //! newest.
 //!
-//! The search keys of a ladder are kept where they change least: that of a version with the version,
-//! for good; those of versions that do not exist yet with the account. That is enough for every
-//! earlier version of the label too: two ladders part at the first version that one of them must
-//! show and the other must deny, so what the earlier ladder denies, the later one denies as well,
-//! or it exists.
+//! The search keys of a ladder are kept where they change least: that of a version with the
+//! version, for good; those of versions that do not exist yet with the account. That is enough for
+//! every earlier version of the label too: two ladders part at the first version that one of them
+//! must show and the other must deny, so what the earlier ladder denies, the later one denies as
+//! well, or it exists.
 
 use std::sync::OnceLock;
 

@@ -1,8 +1,8 @@
 //! Accounts that are kept in memory.
 //!
 //! An entry is what the store holds, or what the sequencer stored last: the sequencer replaces the
-//! entries of an epoch's labels after its commit. A reader that loaded an account meanwhile does not
-//! put the older one back, because its place in the cache was taken from it.
+//! entries of an epoch's labels after its commit. A reader that loaded an account meanwhile does
+//! not put the older one back, because its place in the cache was taken from it.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
 //! Buckets that are kept in memory, by their hash.
 //!
-//! A bucket never changes, an update makes another one, so the cache needs no rule for when an entry
-//! is out of date: a snapshot finds the bucket that its own hash names, or reads the rows of its
-//! epoch. What is found under a hash was compared with that hash once, when it was read or made.
-//! Buckets that were replaced some epochs ago are let go, or they would fill the cache.
+//! A bucket never changes, an update makes another one, so the cache needs no rule for when an
+//! entry is out of date: a snapshot finds the bucket that its own hash names, or reads the rows of
+//! its epoch. What is found under a hash was compared with that hash once, when it was read or
+//! made. Buckets that were replaced some epochs ago are let go, or they would fill the cache.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

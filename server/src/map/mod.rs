@@ -5,9 +5,9 @@
 //! tree, down to *buckets* of at most [`skeleton::BUCKET_LEAVES_MAX`] leaves, of which it keeps the
 //! hash and the count. What is below a bucket is one short range scan of the rows, or is in a
 //! [`cache`] by the bucket's hash. An update makes a new skeleton that shares everything it did not
-//! change with the old one, so a snapshot costs what an epoch changed, and readers need no lock. What this rules out: pages to version, a tree
-//! at rest that could disagree with the leaves, a pause in which the tree grows by a level (a
-//! bucket that is full splits, alone).
+//! change with the old one, so a snapshot costs what an epoch changed, and readers need no lock.
+//! What this rules out: pages to version, a tree at rest that could disagree with the leaves, a
+//! pause in which the tree grows by a level (a bucket that is full splits, alone).
 //!
 //! - [`rows`]: leaf rows in the store.
 //! - [`bucket`]: some leaves with the hashes above them.

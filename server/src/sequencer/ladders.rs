@@ -2,9 +2,9 @@
 //!
 //! An account's next version is always on its ladder, so its search key is there when the update
 //! comes; what the new ladder holds beyond it is computed here while the epoch is on its way to
-//! publication, and stored by the sequencer with a later batch. If the workers fall behind, a lookup
-//! computes what it finds missing, and has it stored. What this rules out: an update or a lookup
-//! of a known account that waits for the curve, and a queue without bound.
+//! publication, and stored by the sequencer with a later batch. If the workers fall behind, a
+//! lookup computes what it finds missing, and has it stored. What this rules out: an update or a
+//! lookup of a known account that waits for the curve, and a queue without bound.
 
 use std::sync::Arc;
 

@@ -10,10 +10,10 @@
 //! 4. move the *anchor* to it by compare and swap: from here the log has spoken;
 //! 5. hand the signed head to the publisher, and answer the callers.
 //!
-//! Steps 2 to 5 ([`commit`]) of one epoch run beside step 1 of the next, and beside the cosigning of
-//! those before: one epoch is built, one is committed, and at most [`UNPUBLISHED_EPOCHS_MAX`] are
-//! not published yet. What the epoch in commit changes is laid over the store for the one that is
-//! built; if the store refuses it, both are refused.
+//! Steps 2 to 5 ([`commit`]) of one epoch run beside step 1 of the next, and beside the cosigning
+//! of those before: one epoch is built, one is committed, and at most [`UNPUBLISHED_EPOCHS_MAX`]
+//! are not published yet. What the epoch in commit changes is laid over the store for the one that
+//! is built; if the store refuses it, both are refused.
 //!
 //! A crash after 2 leaves the store ahead of the anchor by one epoch; recovery ([`recovery`]) goes
 //! through the same steps 3 to 5, with the same checkpoint, because a checkpoint follows from the

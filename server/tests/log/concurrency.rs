@@ -19,7 +19,7 @@ const LABELS: [&str; 3] = ["acct:alice", "acct:bob", "acct:carol"];
 
 /// Epochs that are published while lookups are made, and bytes of what is kept in memory: for all
 /// that is used, for some of it, for one account or bucket or none, and for nothing.
-const RUNS: [(u64, u64); 4] = [(2000, 1 << 20), (400, 24 << 10), (200, 4 << 10), (200, 0)];
+const RUNS: [(u64, u64); 4] = [(2000, 1 << 20), (150, 24 << 10), (75, 4 << 10), (75, 0)];
 
 /// Lookups between two looks back at an older head.
 const LOOK_BACK: u64 = 16;
