@@ -1,4 +1,7 @@
-//! What the benchmarks have in common: maps of any size, filled as the VRF would fill them.
+//! What the benchmarks have in common: maps of any size, filled as the VRF would fill them, and
+//! what the system says of a process.
+
+pub mod process;
 
 use std::convert::Infallible;
 

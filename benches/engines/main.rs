@@ -6,7 +6,6 @@
 
 mod kill;
 mod measure;
-mod process;
 mod report;
 mod rows;
 

@@ -4,11 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use candor_benches::process;
 use candor_server::storage::{KeyRange, Order, Storage, Table};
 
 use crate::report::line;
 use crate::rows::{Epochs, UPDATES, account_key, leaf_key, mix, version_key};
-use crate::{Arguments, Place, process};
+use crate::{Arguments, Place};
 
 /// Rows that a bucket of the map has.
 const SCAN_ROWS: usize = 16;

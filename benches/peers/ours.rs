@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use candor_benches::process;
 use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::answer::Query;
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 use tempfile::TempDir;
 
 use crate::log::Log;
-use crate::task::{Figures, Keys, Side, Task, figures, resident_bytes, thread_time, timed};
+use crate::task::{Figures, Keys, Side, Task, figures, thread_time, timed};
 use crate::workload::{VALUE_BYTES, label, value};
 
 /// Cache of the whole server for each account that it is to hold, in bytes: enough for most of them
@@ -249,26 +250,14 @@ impl Side for Ours {
 
 /// What a store takes on disk, and in memory once its map is loaded.
 pub fn rest(path: &Path) -> Figures {
-    let disk = disk_bytes(path);
+    let disk = process::disk_bytes(path);
     let options = StoreOptions {
         cache_bytes: REST_CACHE_BYTES,
         ..StoreOptions::new(path)
     };
     let ledger = Ledger::new(Engine::Fjall.open(&options).unwrap(), 0);
     let skeleton = ledger.load_map(&ledger.leaves(u64::MAX)).unwrap();
-    let memory = resident_bytes();
+    let memory = process::anonymous_bytes();
     drop(skeleton);
-    figures([("disk", disk as f64), ("memory", memory)])
-}
-
-fn disk_bytes(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(path).unwrap();
-    if !metadata.is_dir() {
-        return metadata.blocks() * 512;
-    }
-    let entries = std::fs::read_dir(path).unwrap();
-    entries
-        .map(|entry| disk_bytes(&entry.unwrap().path()))
-        .sum()
+    figures([("disk", disk as f64), ("memory", memory as f64)])
 }

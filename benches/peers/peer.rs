@@ -12,10 +12,11 @@ use akd::{
     LookupProof, WhatsAppV1Configuration,
 };
 use akd_core::proto::specs::types as wire;
+use candor_benches::process;
 use protobuf::Message as _;
 use tokio::runtime::Runtime;
 
-use crate::task::{Figures, Side, THREADS, Task, figures, resident_bytes, thread_time, timed};
+use crate::task::{Figures, Side, THREADS, Task, figures, thread_time, timed};
 use crate::workload::{label, value};
 
 /// How many parts of the tree it works on at once. On two cores no parallelism, the default, 8 and
@@ -138,12 +139,12 @@ impl Side for Peer {
     fn run(&mut self, task: &Task) -> Figures {
         match task {
             Task::Load { accounts, batch } => {
-                let before = resident_bytes();
+                let before = process::anonymous_bytes() as f64;
                 let mut seconds = 0.0;
                 for first in (0..*accounts).step_by(usize::try_from(*batch).unwrap()) {
                     seconds += self.publish(first..(first + batch).min(*accounts), 0)[0];
                 }
-                let memory = resident_bytes() - before;
+                let memory = process::anonymous_bytes() as f64 - before;
                 figures([("seconds", seconds), ("memory", memory)])
             }
             Task::Publish { batches, epoch, .. } => {

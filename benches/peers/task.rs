@@ -125,20 +125,6 @@ fn clock(id: rustix::time::ClockId) -> Duration {
     rustix::time::clock_gettime(id).try_into().unwrap()
 }
 
-/// Resident memory of this process in bytes, without pages of files.
-pub fn resident_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let kib: f64 = line
-        .unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib * 1024.0
-}
-
 /// Names the numbers of a task.
 pub fn figures<const N: usize>(named: [(&str, f64); N]) -> Figures {
     named.map(|(name, number)| (name.to_owned(), number)).into()

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use candor_benches::process;
 use candor_core::account::Label;
 use candor_core::answer::Query;
 use candor_server::lookup::prove_account;
@@ -141,7 +142,7 @@ fn measure(accounts: u64, cache_bytes: u64, runs: u64, report: &mut Report) {
         "B",
         Samples(vec![grown]),
     );
-    let disk = report::disk_bytes(directory.path()) / accounts as f64;
+    let disk = process::disk_bytes(directory.path()) as f64 / accounts as f64;
     note(
         "disk, an account, 32-byte values included",
         "B",
@@ -165,7 +166,7 @@ fn print_map_bytes(directory: &Path) {
     let log = Log::open(directory, 0);
     // What the engine keeps after reading all rows is not the map's.
     drop(log.ledger.load_map(&log.ledger.leaves(0)));
-    let before = report::resident_bytes();
+    let before = process::anonymous_bytes() as f64;
     let _map = log.ledger.load_map(&log.ledger.leaves(u64::MAX)).unwrap();
-    println!("{}", report::resident_bytes() - before);
+    println!("{}", process::anonymous_bytes() as f64 - before);
 }

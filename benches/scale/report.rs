@@ -58,24 +58,3 @@ impl Report {
         path
     }
 }
-
-/// Resident memory of this process in bytes, without pages of files.
-pub fn resident_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
-    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<f64>().unwrap() * 1024.0
-}
-
-/// What a folder takes on disk.
-pub fn disk_bytes(path: &Path) -> f64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(path).unwrap();
-    if !metadata.is_dir() {
-        return (metadata.blocks() * 512) as f64;
-    }
-    let entries = std::fs::read_dir(path).unwrap();
-    entries
-        .map(|entry| disk_bytes(&entry.unwrap().path()))
-        .sum()
-}

@@ -5,8 +5,9 @@ use candor_core::map::ladder::search_ladder;
 use rayon::prelude::*;
 
 use super::report::Problem;
-use super::rows::{self, ProvenKey, Row};
+use super::rows::{self, Row};
 use super::{Check, is_sampled};
+use crate::ledger::ProvenKey;
 use crate::storage::{ReadError, Table};
 
 /// What is wrong around an account row.

@@ -5,7 +5,7 @@ use candor_core::log::{Frontier, Tile, leaf_hash, node_hash};
 
 use super::report::{FINDINGS_MAX, Problem};
 use super::{Check, rows};
-use crate::ledger::StoredHead;
+use crate::ledger::{HEAD, StoredHead};
 use crate::storage::{ReadError, Table};
 
 /// The log twice, once by its records and once by the hashes of its lowest tiles: if one is the log
@@ -100,7 +100,7 @@ impl Check<'_> {
     }
 
     fn wrong_head(&mut self, size: u64, root: Option<Hash>) {
-        self.report.row(Table::Meta, b"head", Problem::Head);
+        self.report.row(Table::Meta, HEAD, Problem::Head);
         self.head.size = size;
         self.head.root = root.unwrap_or(self.head.root);
     }

@@ -29,10 +29,8 @@ use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifierKey};
 
 pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
 
-use crate::ledger::{Ledger, LedgerError, StoredHead};
+use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, StoredHead};
 use crate::storage::{KeyRange, ReadError, Storage, Table};
-
-const PUBLISHED: &[u8] = b"published";
 
 /// How far a check has come.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +108,12 @@ impl Check<'_> {
 
     /// Head, identity and configuration.
     fn meta(&mut self, ledger: &Ledger) -> Result<(), ReadError> {
-        let is_known = |key: &[u8]| key == b"head" || key == b"identity";
+        let is_known = |key: &[u8]| key == HEAD || key == IDENTITY;
         self.only(Table::Meta, is_known)?;
         match ledger.head() {
             Ok(head) => self.head = head,
             Err(error) => {
-                self.unreadable(Table::Meta, b"head", error)?;
+                self.unreadable(Table::Meta, HEAD, error)?;
                 // The rest is held against what the records say.
                 let last = rows::last_key(self.store, Table::Records, &KeyRange::all())?;
                 let last = last.and_then(|key| rows::index(&key));
@@ -131,15 +129,14 @@ impl Check<'_> {
         match ledger.identity() {
             Ok(Some(keys)) => {
                 if keys_of(&keys).is_none() {
-                    let key = b"identity";
-                    self.report.row(Table::Meta, key, Problem::Malformed);
+                    self.report.row(Table::Meta, IDENTITY, Problem::Malformed);
                 }
             }
             Ok(None) => {
                 let missing = Problem::Missing { rows: 1 };
-                self.report.row(Table::Meta, b"identity", missing);
+                self.report.row(Table::Meta, IDENTITY, missing);
             }
-            Err(error) => self.unreadable(Table::Meta, b"identity", error)?,
+            Err(error) => self.unreadable(Table::Meta, IDENTITY, error)?,
         }
         Ok(())
     }
@@ -163,7 +160,7 @@ impl Check<'_> {
 
     /// Whether the published note is signed by the log, whose keys and origin are known by now.
     fn signatures(&mut self, note: &SignedNote) -> Result<(), ReadError> {
-        let identity = self.store.get(Table::Meta, b"identity")?;
+        let identity = self.store.get(Table::Meta, IDENTITY)?;
         let keys = identity.as_deref().and_then(|row| keys_of(row.get(4..)?));
         let (Some((config, _)), Some(keys)) = (&self.config, keys) else {
             return Ok(());

@@ -11,6 +11,7 @@ use candor_core::crypto::{Commitment, Opening, SearchKey, VrfProof};
 use candor_core::log::Tile;
 use candor_core::map::Leaf;
 
+use crate::ledger::{ProvenKey, label_prefix};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
 /// Rows that are read before they are checked together: bounds memory, and is work for all cores.
@@ -90,12 +91,6 @@ pub(super) fn leaf(key: &[u8], value: &[u8]) -> Option<(Leaf, u64)> {
     Some((leaf, index(epoch)?))
 }
 
-/// A search key with the proof that it is one.
-pub(super) struct ProvenKey {
-    pub(super) key: SearchKey,
-    pub(super) proof: VrfProof,
-}
-
 /// A version that exists.
 pub(super) struct Version<'a> {
     pub(super) epoch: u64,
@@ -138,20 +133,9 @@ pub(super) fn label_version(key: &[u8]) -> Option<(Label, u32)> {
     Some((label, u32::from_be_bytes(version.try_into().ok()?)))
 }
 
-/// The key of a label and a version.
-pub(super) fn version_key(label: &Label, version: u32) -> Vec<u8> {
-    [&label_prefix(label)[..], &version.to_be_bytes()].concat()
-}
-
 /// The rows of all versions of a label.
 pub(super) fn versions_of(label: &Label) -> KeyRange {
     KeyRange::prefix(label_prefix(label))
-}
-
-fn label_prefix(label: &Label) -> Vec<u8> {
-    let label = label.as_bytes();
-    let length = u8::try_from(label.len()).expect("labels are at most 255 bytes long");
-    [&[length][..], label].concat()
 }
 
 /// A version with its value.

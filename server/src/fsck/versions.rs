@@ -5,8 +5,9 @@ use candor_core::crypto::{Commitment, SearchKey, VrfProof, vrf::vrf_input};
 use rayon::prelude::*;
 
 use super::report::Problem;
-use super::rows::{self, ProvenKey, Row};
+use super::rows::{self, Row};
 use super::{Check, is_sampled};
+use crate::ledger::{ProvenKey, version_key};
 use crate::storage::{ReadError, Table};
 
 /// The account whose versions are being read.
@@ -184,7 +185,7 @@ impl Check<'_> {
     /// Notes that versions of a label are missing, from `from` to before `to`.
     pub(super) fn missing_versions(&mut self, label: &Label, from: u32, to: u32) {
         let rows = u64::from(to - from);
-        let key = rows::version_key(label, from);
+        let key = version_key(label, from);
         self.report
             .row(Table::Versions, &key, Problem::Missing { rows });
     }

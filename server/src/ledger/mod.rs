@@ -31,22 +31,27 @@ use candor_core::account::Label;
 
 use crate::storage::Table;
 
-const HEAD: &[u8] = b"head";
-const IDENTITY: &[u8] = b"identity";
-const PUBLISHED: &[u8] = b"published";
+pub(crate) const HEAD: &[u8] = b"head";
+pub(crate) const IDENTITY: &[u8] = b"identity";
+pub(crate) const PUBLISHED: &[u8] = b"published";
 
 /// The format that this program writes. A store of another format is refused.
 pub const FORMAT: u32 = 2;
 
 /// The key of a row of one version of a label.
-fn version_key(label: &Label, version: u32) -> Vec<u8> {
+pub(crate) fn version_key(label: &Label, version: u32) -> Vec<u8> {
+    let mut key = label_prefix(label);
+    key.extend(version.to_be_bytes());
+    key
+}
+
+/// What the keys of all versions of a label begin with, and no others. Labels are at most 255
+/// bytes; the length keeps one label's rows apart from another's that begins with it.
+pub(crate) fn label_prefix(label: &Label) -> Vec<u8> {
     let label = label.as_bytes();
     let mut key = Vec::with_capacity(1 + label.len() + 4);
-    // Labels are at most 255 bytes; the length keeps one label's rows apart from another's that
-    // begins with it.
     key.push(u8::try_from(label.len()).expect("labels are at most 255 bytes long"));
     key.extend_from_slice(label);
-    key.extend(version.to_be_bytes());
     key
 }
 

@@ -12,6 +12,11 @@ pub fn resident_bytes() -> u64 {
     field("/proc/self/status", "VmRSS:") << 10
 }
 
+/// The part of it that is no page of a file, in bytes.
+pub fn anonymous_bytes() -> u64 {
+    field("/proc/self/status", "RssAnon:") << 10
+}
+
 /// The most memory that this process ever had in use, in bytes.
 pub fn peak_resident_bytes() -> u64 {
     field("/proc/self/status", "VmHWM:") << 10
