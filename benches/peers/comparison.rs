@@ -9,8 +9,8 @@ use crate::table::{Row, Samples, Unit};
 use crate::task::{Figures, Keys, Remote, Side, Task, figures};
 use crate::workload::scattered;
 
-/// Accounts of an epoch of the bulk load.
-const LOAD_BATCH: u64 = 10_000;
+/// Accounts of an epoch of the bulk load: as many updates as wait for our side's sequencer at most.
+const LOAD_BATCH: u64 = 32 * 1024;
 
 /// Accounts that have versions 0 to 2.
 const VETERANS: u64 = 1_000;
@@ -65,7 +65,7 @@ impl Comparison {
         self.veterans();
         for _ in 0..self.runs {
             for batch in [1_000, 10_000] {
-                for keys in [Keys::Inside, Keys::Ready] {
+                for keys in [Keys::Proved, Keys::Inside, Keys::Ready] {
                     self.update(batch, keys);
                 }
                 self.add(batch);
@@ -211,10 +211,11 @@ pub const LOOKUP_FIGURE: &str = "lookup proof at version 0, made";
 type Figure = (&'static str, &'static str, Unit, Option<f64>);
 
 #[rustfmt::skip]
-const FIGURES: [Figure; 23] = [
+const FIGURES: [Figure; 24] = [
     ("load", "bulk load, accounts", Rate, None),
     ("update 1000 Inside", "updates, batch 1,000, VRF included", Rate, None),
     ("update 1000 Ready", "updates, batch 1,000, search keys ready", Rate, None),
+    ("update 10000 Proved", "updates, batch 10,000, VRF and proofs included", Rate, None),
     ("update 10000 Inside", "updates, batch 10,000, VRF included", Rate, Some(4.0)),
     ("update 10000 Ready", UPDATE_FIGURE, Rate, Some(20.0)),
     ("update 10000 Inside processor", "one of them, VRF included, processor", Micros, None),

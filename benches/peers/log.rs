@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, VrfSecretKey};
 use candor_core::epoch::LogConfig;
@@ -9,7 +10,7 @@ use candor_core::note::{KeyName, SoftwareSigner};
 use candor_server::anchor::Anchor;
 use candor_server::clock::Clock;
 use candor_server::head::SignedHead;
-use candor_server::ledger::Ledger;
+use candor_server::ledger::{Ledger, put_ladders};
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted};
 use candor_server::sequencer::commit::Committer;
@@ -18,13 +19,25 @@ use candor_server::sequencer::pipeline::{Closed, Pipeline};
 use candor_server::sequencer::recovery;
 use candor_server::signer::LogSigner;
 use candor_server::storage::{Engine, StoreOptions};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::task::THREADS;
 
 const ORIGIN: &str = "log.example";
+
+/// What the sequencer is told to do.
+enum Order {
+    /// Close an epoch when so many more updates are there.
+    Epoch(usize),
+    /// Store the ladders that were completed, and tell.
+    Ladders(oneshot::Sender<()>),
+}
+
+/// How long the workers take to hand over ladders that are complete.
+const HANDOVER: Duration = Duration::from_millis(200);
 
 /// A running log.
 pub struct Log {
@@ -33,7 +46,9 @@ pub struct Log {
     pub ladders: Ladders,
     pub admission: Admission,
     pub vrf: Arc<VrfSecretKey>,
-    sizes: Option<mpsc::UnboundedSender<usize>>,
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    /// Threads for what a caller computes beside the server.
+    workers: ThreadPool,
     signed: watch::Receiver<Option<Arc<SignedHead>>>,
     sequencing: Option<JoinHandle<()>>,
 }
@@ -60,7 +75,7 @@ impl Log {
     pub fn open(directory: &Path, cache_bytes: u64) -> Self {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(THREADS).build().unwrap();
-        let engine_bytes = cache_bytes / 4;
+        let engine_bytes = cache_bytes / 8;
         let options = StoreOptions {
             cache_bytes: engine_bytes,
             ..StoreOptions::new(Self::store(directory))
@@ -85,7 +100,8 @@ impl Log {
             halt: Default::default(),
         };
         committer.release(&tip).unwrap();
-        let (sizes, ordered) = mpsc::unbounded_channel();
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let workers = ThreadPoolBuilder::new().num_threads(THREADS);
         let pipeline = Pipeline::new(tip, committer);
         let sequencing = runtime.handle().clone();
         let sequencing = runtime.spawn_blocking(move || {
@@ -97,7 +113,8 @@ impl Log {
             ladders,
             admission,
             vrf,
-            sizes: Some(sizes),
+            orders: Some(orders),
+            workers: workers.build().unwrap(),
             signed,
             sequencing: Some(sequencing),
         }
@@ -105,16 +122,27 @@ impl Log {
 
     /// Has an epoch closed when this many more updates are there.
     pub fn close_after(&self, updates: usize) {
-        let sizes = self.sizes.as_ref().expect("the log is not closed");
-        sizes.send(updates).unwrap();
+        self.order(Order::Epoch(updates));
+    }
+
+    /// Has the ladders stored that workers completed.
+    pub fn store_ladders(&self) {
+        let (done, stored) = oneshot::channel();
+        std::thread::sleep(HANDOVER);
+        self.order(Order::Ladders(done));
+        self.runtime.block_on(stored).unwrap();
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.orders.as_ref().expect("the log is not closed");
+        orders.send(order).ok().unwrap();
     }
 
     /// Runs something on one of the threads that compute.
-    pub async fn on_a_worker(&self, work: impl FnOnce() + Send + 'static) {
-        let (done, ended) = tokio::sync::oneshot::channel();
-        rayon::spawn_fifo(move || {
-            work();
-            let _gone = done.send(());
+    pub async fn on_a_worker<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) {
+        let (done, ended) = oneshot::channel();
+        self.workers.spawn_fifo(move || {
+            let _gone = done.send(work());
         });
         ended.await.unwrap();
     }
@@ -127,7 +155,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        drop(self.sizes.take());
+        drop(self.orders.take());
         if let Some(sequencing) = self.sequencing.take() {
             self.runtime.block_on(sequencing).unwrap();
         }
@@ -139,10 +167,18 @@ async fn sequence(
     mut pipeline: Pipeline,
     mut queue: mpsc::Receiver<Admitted>,
     mut completed: mpsc::Receiver<Completed>,
-    mut sizes: mpsc::UnboundedReceiver<usize>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let clock = Clock::system();
-    while let Some(size) = sizes.recv().await {
+    while let Some(order) = orders.recv().await {
+        let size = match order {
+            Order::Epoch(size) => size,
+            Order::Ladders(done) => {
+                store(&mut pipeline, &mut completed).await;
+                done.send(()).unwrap();
+                continue;
+            }
+        };
         let mut updates = Vec::with_capacity(size);
         while updates.len() < size {
             updates.push(queue.recv().await.unwrap());
@@ -164,6 +200,19 @@ async fn sequence(
         pipeline.commit(closed).await.unwrap();
     }
     pipeline.settle().await.unwrap();
+}
+
+async fn store(pipeline: &mut Pipeline, completed: &mut mpsc::Receiver<Completed>) {
+    pipeline.settle().await.unwrap();
+    let mut ladders = Vec::new();
+    while let Ok(ladder) = completed.try_recv() {
+        if pipeline.is_current(&ladder.account).unwrap() {
+            ladders.push(ladder.account);
+        }
+    }
+    let head = pipeline.tip().stored_head();
+    let batch = put_ladders(&head, ladders.iter().map(|account| &**account));
+    pipeline.committer().unwrap().store(batch).unwrap();
 }
 
 fn vrf() -> VrfSecretKey {

@@ -1,10 +1,11 @@
 //! Our side: the server without its ports. Updates go in at admission and are answered when their
 //! epoch is stored, signed and anchored; lookups are proved from the newest head.
 
+use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candor_benches::process;
 use candor_core::Hash;
@@ -12,9 +13,10 @@ use candor_core::account::Label;
 use candor_core::answer::Query;
 use candor_core::crypto::vrf::vrf_input;
 use candor_core::map::AuditDelta;
-use candor_server::ledger::Ledger;
+use candor_server::ledger::{Account, Ledger};
 use candor_server::lookup::prove_account;
-use candor_server::storage::{Engine, StoreOptions};
+use candor_server::storage::{Engine, StoreOptions, Table};
+use fjall::Database;
 use futures::stream::{self, StreamExt as _};
 use rayon::prelude::*;
 use tempfile::TempDir;
@@ -27,19 +29,20 @@ use crate::workload::{VALUE_BYTES, label, value};
 /// and their part of the tree, and less than the peer takes.
 const CACHE_BYTES_EACH: u64 = 2 << 10;
 
-/// The largest cache.
-const CACHE_BYTES_MAX: u64 = 8 << 30;
+/// The smallest and the largest cache: the epochs under way need some for themselves.
+const CACHE_BYTES: RangeInclusive<u64> = 512 << 20..=8 << 30;
 
 /// What the table says of this side.
 pub const CONFIGURATION: &str = "Candor: the server's admission, sequencer and default store, with \
-    a cache of 2 KiB an account and at most 8 GiB; every epoch is one synced commit of leaf, \
+    a cache of 2 KiB an account, at least 512 MiB and at most 8 GiB; every epoch is one synced commit of leaf, \
     account and version rows, log tiles and audit delta; its checkpoint is signed with Ed25519 \
-    and ML-DSA-44 and the anchor moved before an update counts. Not cosigned here. Updates lead \
-    from odd to even versions, whose ladders are the same; with the VRF included, each update's \
-    search key and proof are computed in the time measured.";
+    and ML-DSA-44 and the anchor moved before an update counts. Not cosigned here. Accounts are \
+    loaded into memory after a start, as the server does. Updates lead from odd to even versions, \
+    whose ladders are the same; with the VRF included, each update's search key is computed in \
+    the time measured, and with proofs its proof too.";
 
 /// Updates that are on their way at a time: below what admission has room for.
-const UPDATES_MAX: usize = 16 * 1024;
+const UPDATES_MAX: usize = 48 * 1024;
 
 /// Cache of the store that is opened to see what is in memory beside it.
 const REST_CACHE_BYTES: u64 = 8 << 20;
@@ -123,13 +126,18 @@ impl Ours {
                 version,
                 value,
             } = update;
-            if keys == Keys::Inside && *version > 0 {
-                // It was computed ahead: as if it had not been.
-                let (vrf, input) = (Arc::clone(&log.vrf), vrf_input(label.as_bytes(), *version));
-                let compute = move || {
-                    std::hint::black_box(vrf.prove(&input));
-                };
-                log.on_a_worker(compute).await;
+            // They were computed ahead: as if they had not been.
+            let (vrf, input) = (Arc::clone(&log.vrf), vrf_input(label.as_bytes(), *version));
+            match keys {
+                Keys::Proved if *version > 0 => {
+                    let compute = move || std::hint::black_box(vrf.prove(&input));
+                    log.on_a_worker(compute).await;
+                }
+                Keys::Inside if *version > 0 => {
+                    let compute = move || std::hint::black_box(vrf.evaluate(&input));
+                    log.on_a_worker(compute).await;
+                }
+                _ => {}
             }
             log.admission.submit(label.as_str(), *version, value).await
         });
@@ -141,7 +149,7 @@ impl Ours {
         });
     }
 
-    /// Waits until the search keys that follow these updates are computed.
+    /// Waits until the ladders after these updates are computed and stored.
     fn complete(&self, updates: &[Update]) {
         let log = self.log();
         updates.par_iter().for_each(|update| {
@@ -150,6 +158,7 @@ impl Ours {
                 .unwrap()
                 .complete(&log.vrf);
         });
+        log.store_ladders();
     }
 
     fn lookup(&self, accounts: &[u64], version: u32) -> Figures {
@@ -193,7 +202,8 @@ impl Ours {
 
     fn load(&mut self, accounts: u64, batch: u64) -> Figures {
         let empty = self.rest();
-        self.cache_bytes = (accounts * CACHE_BYTES_EACH).min(CACHE_BYTES_MAX);
+        let (least, most) = CACHE_BYTES.into_inner();
+        self.cache_bytes = (accounts * CACHE_BYTES_EACH).clamp(least, most);
         self.open();
         let mut seconds = 0.0;
         for first in (0..accounts).step_by(usize::try_from(batch).unwrap()) {
@@ -216,7 +226,10 @@ impl Ours {
     }
 
     fn open(&mut self) {
-        self.log = Some(Log::open(self.directory.path(), self.cache_bytes));
+        let log = Log::open(self.directory.path(), self.cache_bytes);
+        let next = &mut |_: &Arc<Account>| ControlFlow::Continue(());
+        log.ledger.load_accounts(next).unwrap();
+        self.log = Some(log);
     }
 
     /// Looks at the store, which is closed, from a process that has done nothing else.
@@ -248,8 +261,9 @@ impl Side for Ours {
     }
 }
 
-/// What a store takes on disk, and in memory once its map is loaded.
+/// What a store takes on disk once it is compacted, and its map in memory.
 pub fn rest(path: &Path) -> Figures {
+    compact(path);
     let disk = process::disk_bytes(path);
     let options = StoreOptions {
         cache_bytes: REST_CACHE_BYTES,
@@ -260,4 +274,19 @@ pub fn rest(path: &Path) -> Figures {
     let memory = process::anonymous_bytes();
     drop(skeleton);
     figures([("disk", disk as f64), ("memory", memory as f64)])
+}
+
+/// Has the engine do now what it does when files have piled up.
+fn compact(path: &Path) {
+    let database = Database::builder(path.join("fjall")).open().unwrap();
+    for table in Table::ALL {
+        let table = database.keyspace(table.name(), Default::default).unwrap();
+        table.rotate_memtable_and_wait().unwrap();
+        table.major_compact().unwrap();
+    }
+    // The journal goes once everything in it is in the tables.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while database.journal_count() > 1 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

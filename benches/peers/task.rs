@@ -39,6 +39,8 @@ pub enum Task {
 /// When search keys of an epoch are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keys {
+    /// In the time that is measured, with the proofs that a side makes when it is idle.
+    Proved,
     /// In the time that is measured.
     Inside,
     /// Before it, where a side can do so.

@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candor_core::account::{Binding, Label, VerifiedValue};
-use candor_core::crypto::{
-    Commitment, Ed25519SecretKey, Opening, SearchKey, VrfProof, VrfSecretKey,
-};
+use candor_core::crypto::{Ed25519SecretKey, Opening, SearchKey, VrfProof, VrfSecretKey};
 use candor_core::epoch::{EpochRecord, LogConfig, MapState};
 use candor_core::hash::{Domain, hash_parts};
 use candor_core::log::{Frontier, changed_tiles, leaf_hash};
@@ -14,7 +12,7 @@ use candor_core::map::Leaf;
 use candor_core::note::{KeyName, SoftwareSigner};
 use candor_server::clock::Clock;
 use candor_server::head::SignedHead;
-use candor_server::ledger::{Account, EpochRows, Ledger, ProvenKey, StoredHead, Version};
+use candor_server::ledger::{Account, EpochRows, Ledger, ProvenKey, Rung, StoredHead, Version};
 use candor_server::map::{Inserted, Skeleton, insert};
 use candor_server::sequencer::ladders::Ladders;
 use candor_server::sequencer::recovery;
@@ -35,7 +33,7 @@ pub struct Log {
 
 /// An update with its rows.
 struct Prepared {
-    number: u32,
+    before: Arc<Account>,
     leaf: Leaf,
     account: Arc<Account>,
 }
@@ -96,10 +94,10 @@ impl Log {
             rows.leaf(leaf);
         }
         for Prepared {
-            number, account, ..
+            before, account, ..
         } in &prepared
         {
-            rows.version(account.label(), *number, account.newest().unwrap());
+            rows.superseded(before);
             rows.account(account);
         }
         let buckets = self.ledger.buckets(epoch - 1);
@@ -136,20 +134,24 @@ impl Log {
         let value = Binding::new(label.clone(), primary).unwrap();
         let mut opening = Opening([0; 16]);
         getrandom::fill(&mut opening.0).unwrap();
-        let proven = before.known(number).copied();
         let version = Version {
             epoch,
             opening,
-            proven: proven.unwrap_or_else(|| drawn(label, number)),
             value: VerifiedValue::Binding(value).encode(),
         };
-        let commitment = Commitment::new(&opening, label.as_bytes(), number, &version.value);
-        let key = version.proven.key;
-        let ahead = Some(drawn(label, number + 1));
+        let key = before.rung(number).and_then(Rung::key);
+        let leaf = Leaf {
+            key: key.unwrap_or_else(|| drawn(label, number).key),
+            commitment: version.commitment(label, number),
+        };
+        let account = before.followed_by(number, version, &leaf);
+        for rung in account.rungs() {
+            rung.learn(drawn(label, rung.version()));
+        }
         Prepared {
-            number,
-            leaf: Leaf { key, commitment },
-            account: Arc::new(before.followed_by(number, version, commitment, ahead)),
+            before,
+            leaf,
+            account: Arc::new(account),
         }
     }
 

@@ -5,13 +5,14 @@
 //! labels that do not exist, for versions that were never on a ladder, and for what the workers
 //! that compute ahead have not reached yet.
 
+use std::borrow::Cow;
+
 use candor_core::account::Label;
 use candor_core::answer::{AccountProof, Disclosure, Query, VersionProof};
-use candor_core::crypto::Commitment;
 use candor_core::map::prove;
 
 use crate::head::SignedHead;
-use crate::ledger::{Account, Ledger, LedgerError, ProvenKey, Rung};
+use crate::ledger::{Account, Ledger, LedgerError, Rung, Version};
 use crate::map::Position;
 use crate::sequencer::ladders::Ladders;
 use crate::storage::Table;
@@ -40,18 +41,24 @@ pub fn prove_account(
     let mut commitments = Vec::with_capacity(versions.len());
     for version in versions {
         // The ladder comes first, in the order of the rungs.
-        let rung = rungs.next();
-        let closed = rung.filter(|_| !opened.contains(&version));
-        let known = rung.and_then(Rung::commitment);
-        let (proven, disclosure, commitment) = match closed {
-            Some(rung) => {
-                let disclosure = known.map_or(Disclosure::Absent, Disclosure::Committed);
-                (ladders.proven(&account, rung), disclosure, known)
+        let on_ladder = rungs.next().map(Cow::Borrowed);
+        let (rung, disclosure) = match on_ladder {
+            Some(rung) if !opened.contains(&version) => {
+                let committed = rung.commitment().map(Disclosure::Committed);
+                (rung, committed.unwrap_or(Disclosure::Absent))
             }
-            None => open(ledger, &account, version, known)?,
+            on_ladder => {
+                let (version, rung) = open(ledger, &account, version, on_ladder)?;
+                let disclosure = Disclosure::Opened {
+                    opening: version.opening,
+                    value: version.value.clone(),
+                };
+                (rung, disclosure)
+            }
         };
+        let proven = ladders.proven(label, &rung);
         keys.push(proven.key);
-        commitments.push(commitment);
+        commitments.push(rung.commitment());
         lookups.push(VersionProof {
             vrf_proof: proven.proof,
             disclosure,
@@ -63,7 +70,7 @@ pub fn prove_account(
     // An answer that contradicts the map would be refused by every device, and look like an attack.
     if proved.commitments != commitments {
         return Err(LedgerError::Damaged {
-            table: Table::Versions.name(),
+            table: Table::Accounts.name(),
         });
     }
     Ok(AccountProof {
@@ -73,29 +80,28 @@ pub fn prove_account(
     })
 }
 
-/// A version that exists, with its value and its commitment, which may be known. Only the newest is
-/// in memory.
-fn open(
+/// A version that exists, with its value. Only the newest is in memory.
+fn open<'a>(
     ledger: &Ledger,
-    account: &Account,
+    account: &'a Account,
     number: u32,
-    known: Option<Commitment>,
-) -> Result<(ProvenKey, Disclosure, Option<Commitment>), LedgerError> {
-    let stored;
-    let version = match account.newest() {
-        Some(newest) if account.greatest() == Some(number) => newest,
-        _ => {
-            stored = ledger.version(account.label(), number)?;
-            &stored
+    on_ladder: Option<Cow<'a, Rung>>,
+) -> Result<(Cow<'a, Version>, Cow<'a, Rung>), LedgerError> {
+    match (account.newest(), on_ladder) {
+        (Some((newest, version)), Some(rung)) if *newest == number => {
+            Ok((Cow::Borrowed(version), rung))
         }
-    };
-    let commitment = match &known {
-        Some(commitment) if account.greatest() == Some(number) => *commitment,
-        _ => version.commitment(account.label(), number),
-    };
-    let disclosure = Disclosure::Opened {
-        opening: version.opening,
-        value: version.value.clone(),
-    };
-    Ok((version.proven, disclosure, Some(commitment)))
+        (_, on_ladder) => {
+            let (version, stored) = ledger.version(account.label(), number)?;
+            let rung = on_ladder.unwrap_or_else(|| Cow::Owned(stored.clone()));
+            // The value is from one row and the rung from another.
+            if rung.commitment() == stored.commitment() {
+                Ok((Cow::Owned(version), rung))
+            } else {
+                Err(LedgerError::Damaged {
+                    table: Table::Versions.name(),
+                })
+            }
+        }
+    }
 }

@@ -1,29 +1,32 @@
-//! Accounts: their greatest version, and the search keys of versions that do not exist yet.
+//! Accounts: their newest version, and their ladder.
 
-use candor_core::account::Label;
-use candor_core::map::ladder::search_ladder;
+use candor_core::account::{Label, check_successor};
 use rayon::prelude::*;
 
 use super::report::Problem;
 use super::rows::{self, Row};
+use super::versions::{Blame, value};
 use super::{Check, is_sampled};
-use crate::ledger::ProvenKey;
+use crate::ledger::{Account, Rung, Version};
 use crate::storage::{ReadError, Table};
 
 /// What is wrong around an account row.
 enum Wrong {
-    /// The row itself.
-    Row(Problem),
+    /// The row itself, or a leaf.
+    Here(Blame),
     /// Versions of the label are missing, from the first to before the second.
     Versions(Label, u32, u32),
+}
+
+impl From<Problem> for Wrong {
+    fn from(problem: Problem) -> Self {
+        Self::Here(Blame::Row(problem))
+    }
 }
 
 impl Check<'_> {
     /// Every account against its versions and the map, which has `leaves`.
     pub(super) fn accounts(&mut self, leaves: u64) -> Result<(), ReadError> {
-        // A lost version takes its search key with it, so nobody can say which leaf was its own;
-        // only that there is one too many.
-        let lost_versions = self.report.rows[Table::Versions as usize] < leaves;
         self.pages(Table::Accounts, |check, page| {
             let first = check.report.rows[Table::Accounts as usize] - page.len() as u64;
             let this = &*check;
@@ -32,72 +35,137 @@ impl Check<'_> {
                 .enumerate()
                 .map(|(at, row)| {
                     let verified = is_sampled(first + at as u64, this.vrf_sample);
-                    this.account(row, lost_versions, verified)
+                    let mut proofs = 0;
+                    let wrong = this.account(row, verified, &mut proofs)?;
+                    Ok((wrong, proofs))
                 })
                 .collect();
             for (row, (wrong, proofs)) in page.iter().zip(read?) {
                 check.report.vrf_proofs += proofs;
                 match wrong {
-                    Some(Wrong::Row(problem)) => {
+                    Err(Wrong::Here(Blame::Row(problem))) => {
                         check.report.row(Table::Accounts, &row.key, problem);
                     }
-                    Some(Wrong::Versions(label, from, to)) => {
+                    Err(Wrong::Here(Blame::Leaf(key, problem))) => {
+                        check.report.row(Table::Leaves, &key.0, problem);
+                    }
+                    Err(Wrong::Versions(label, from, to)) => {
                         check.missing_versions(&label, from, to);
                     }
-                    None => {}
+                    Ok(()) => {}
                 }
             }
             Ok(())
-        })
+        })?;
+        // The newest versions are with their accounts.
+        let rows = &self.report.rows;
+        let found = rows[Table::Versions as usize] + rows[Table::Accounts as usize];
+        if found != leaves {
+            let stated = leaves;
+            let problem = Problem::Count { stated, found };
+            self.report.table(Table::Versions, problem);
+        }
+        Ok(())
     }
 
-    /// What is wrong with an account, and how many proofs were verified to tell.
+    /// What is wrong with an account. Counts the proofs that were verified to tell.
     fn account(
         &self,
         row: &Row,
-        lost_versions: bool,
         verified: bool,
-    ) -> Result<(Option<Wrong>, u64), ReadError> {
-        let wrong = |problem| Ok((Some(Wrong::Row(problem)), 0));
+        proofs: &mut u64,
+    ) -> Result<Result<(), Wrong>, ReadError> {
         let Some(account) = rows::account(&row.key, &row.value) else {
-            return wrong(Problem::Malformed);
+            return Ok(Err(Problem::Malformed.into()));
         };
-        let rows::Account {
-            label,
-            greatest,
-            later,
-        } = account;
-        let last = self.last_version(&label)?;
-        if last != Some(greatest) {
-            if lost_versions && last < Some(greatest) {
-                let from = last.map_or(0, |last| last + 1);
-                let missing = Wrong::Versions(label, from, greatest.saturating_add(1));
-                return Ok((Some(missing), 0));
-            }
-            return wrong(last.map_or(Problem::Stray, |_| Problem::Greatest));
-        }
-        let ladder = search_ladder(Some(greatest));
-        let mut proofs = 0;
-        for (version, ProvenKey { key, proof }) in &later {
-            if *version <= greatest || !ladder.contains(version) {
-                return wrong(Problem::Malformed);
-            }
-            proofs += u64::from(verified);
-            if verified && !self.is_search_key(&label, *version, key, proof) {
-                return Ok((Some(Wrong::Row(Problem::SearchKey)), proofs));
-            }
-            // Lookups show that it is absent.
-            if self.store.get(Table::Leaves, &key.0)?.is_some() {
-                return Ok((Some(Wrong::Row(Problem::Later)), proofs));
+        let Some((greatest, newest)) = account.newest() else {
+            return Ok(Err(Problem::Malformed.into()));
+        };
+        for rung in account.rungs() {
+            *proofs += u64::from(verified && rung.proof().is_some());
+            if let Err(blame) = self.rung(&account, *greatest, newest, rung, verified)? {
+                return Ok(Err(Wrong::Here(blame)));
             }
         }
-        Ok((None, proofs))
+        self.newest(account.label(), *greatest, newest)
     }
 
-    /// The greatest version of a label that has a row.
-    fn last_version(&self, label: &Label) -> Result<Option<u32>, ReadError> {
-        let key = rows::last_key(self.store, Table::Versions, &rows::versions_of(label))?;
-        let version = key.and_then(|key| rows::label_version(&key));
-        Ok(version.map(|(_, version)| version))
+    /// A version on the ladder against the map and the VRF.
+    fn rung(
+        &self,
+        account: &Account,
+        greatest: u32,
+        newest: &Version,
+        rung: &Rung,
+        verified: bool,
+    ) -> Result<Result<(), Blame>, ReadError> {
+        let label = account.label();
+        if rung.version() == greatest {
+            return self.committed(label, rung, newest.epoch, verified);
+        }
+        let Some(key) = rung.key() else {
+            return Ok(Ok(())); // Workers complete what is missing.
+        };
+        let wrong = |problem| Ok(Err(Blame::Row(problem)));
+        if verified && self.is_search_key(label, rung) == Some(false) {
+            return wrong(Problem::SearchKey);
+        }
+        match (self.leaf(&key)?, rung.commitment()) {
+            (Ok((found, _)), Some(commitment)) if found == commitment => Ok(Ok(())),
+            (Err(Problem::Missing { .. }), None) => Ok(Ok(())),
+            // Lookups show that it is absent.
+            (_, None) => wrong(Problem::Later),
+            // Its own row says more of a leaf that is lost.
+            (Err(Problem::Leaf), Some(_)) => Ok(Ok(())),
+            (Err(Problem::Missing { .. }), Some(_))
+                if self.is_search_key(label, rung) == Some(true) =>
+            {
+                Ok(Ok(()))
+            }
+            (_, Some(_)) => wrong(Problem::Commitment),
+        }
+    }
+
+    /// The newest version against the one before it, which is the last that has a row of its own.
+    fn newest(
+        &self,
+        label: &Label,
+        greatest: u32,
+        newest: &Version,
+    ) -> Result<Result<(), Wrong>, ReadError> {
+        let value = match value(label, &newest.value) {
+            Ok(value) => value,
+            Err(problem) => return Ok(Err(problem.into())),
+        };
+        let range = rows::versions_of(label);
+        let Some(row) = rows::last(self.store, Table::Versions, &range)? else {
+            return Ok(match greatest {
+                0 => check_successor(None, &value)
+                    .map(|_| ())
+                    .map_err(|error| Problem::Succession(error).into()),
+                _ => Err(Wrong::Versions(label.clone(), 0, greatest)),
+            });
+        };
+        let Some((_, last, before, _)) = rows::version(&row) else {
+            return Ok(Ok(())); // It was named.
+        };
+        if last >= greatest {
+            return Ok(Err(Problem::Greatest.into()));
+        }
+        if last + 1 < greatest {
+            return Ok(Err(Wrong::Versions(label.clone(), last + 1, greatest)));
+        }
+        if self.report.names(Table::Versions, &row.key) {
+            return Ok(Ok(()));
+        }
+        if newest.epoch < before.epoch {
+            return Ok(Err(Problem::Epoch.into()));
+        }
+        let Ok(before) = self::value(label, &before.value) else {
+            return Ok(Ok(()));
+        };
+        Ok(check_successor(Some(&before), &value)
+            .map(|_| ())
+            .map_err(|error| Problem::Succession(error).into()))
     }
 }

@@ -6,7 +6,8 @@
 //! give the newest root, that each version is what the map commits to, follows the one before it
 //! and lives where the VRF says, and that each account's greatest version is the greatest. It needs
 //! no secret. What it cannot tell is whether the head is the newest that was signed, and whether
-//! cosignatures are good: anchor, policy and witnesses tell, when the server starts.
+//! cosignatures are good: anchor, policy and witnesses tell, when the server starts. Nor whether a
+//! search key of a version to come is right of which there is no proof yet.
 //!
 //! Each table is read once or twice, page by page; memory does not grow with the store. Nothing may
 //! be written meanwhile. Where two rows disagree, the one is named that the signed history, or
@@ -72,7 +73,7 @@ pub fn check(
     check.tiles()?;
     check.deltas()?;
     let leaves = check.leaves()?;
-    check.versions(leaves)?;
+    check.versions()?;
     check.accounts(leaves)?;
     Ok(check.report)
 }
@@ -115,8 +116,8 @@ impl Check<'_> {
             Err(error) => {
                 self.unreadable(Table::Meta, HEAD, error)?;
                 // The rest is held against what the records say.
-                let last = rows::last_key(self.store, Table::Records, &KeyRange::all())?;
-                let last = last.and_then(|key| rows::index(&key));
+                let last = rows::last(self.store, Table::Records, &KeyRange::all())?;
+                let last = last.and_then(|row| rows::index(&row.key));
                 self.head.size = last.map_or(0, |last| last.saturating_add(1));
             }
         }

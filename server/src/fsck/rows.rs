@@ -1,4 +1,4 @@
-//! Reading tables whole, and the forms of their rows: one function a table.
+//! Reading tables whole, and the rows of each.
 //!
 //! A check must be able to say which row is malformed and go on, so it reads rows itself rather
 //! than through the ledger, whose reads end at the first damage.
@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 
 use candor_core::Hash;
 use candor_core::account::Label;
-use candor_core::crypto::{Commitment, Opening, SearchKey, VrfProof};
+use candor_core::crypto::{Commitment, SearchKey};
 use candor_core::log::Tile;
 use candor_core::map::Leaf;
 
-use crate::ledger::{ProvenKey, label_prefix};
+use crate::ledger::row::{decode_account, decode_version};
+use crate::ledger::{Account, Rung, Version, label_prefix};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
 /// Rows that are read before they are checked together: bounds memory, and is work for all cores.
@@ -49,15 +50,16 @@ pub(super) fn pages<E: From<ReadError>>(
     }
 }
 
-/// The key of the last row of a range, if it has any.
-pub(super) fn last_key(
+/// The last row of a range, if it has any.
+pub(super) fn last(
     store: &dyn Storage,
     table: Table,
     range: &KeyRange,
-) -> Result<Option<Vec<u8>>, ReadError> {
+) -> Result<Option<Row>, ReadError> {
     let mut last = None;
-    store.scan(table, range, Order::Descending, &mut |key, _| {
-        last = Some(key.to_vec());
+    store.scan(table, range, Order::Descending, &mut |key, value| {
+        let (key, value) = (key.to_vec(), value.to_vec());
+        last = Some(Row { key, value });
         ControlFlow::Break(())
     })?;
     Ok(last)
@@ -91,42 +93,21 @@ pub(super) fn leaf(key: &[u8], value: &[u8]) -> Option<(Leaf, u64)> {
     Some((leaf, index(epoch)?))
 }
 
-/// A version that exists.
-pub(super) struct Version<'a> {
-    pub(super) epoch: u64,
-    pub(super) opening: Opening,
-    pub(super) proven: ProvenKey,
-    pub(super) value: &'a [u8],
-}
-
-/// An account.
-pub(super) struct Account {
-    pub(super) label: Label,
-    pub(super) greatest: u32,
-    /// Search keys of later versions.
-    pub(super) later: Vec<(u32, ProvenKey)>,
-}
-
-/// The row of an account.
+/// The account of a row.
 pub(super) fn account(key: &[u8], value: &[u8]) -> Option<Account> {
     let label = Label::parse(str::from_utf8(key).ok()?).ok()?;
-    let (greatest, mut rest) = value.split_first_chunk::<4>()?;
-    let mut later = Vec::new();
-    while !rest.is_empty() {
-        let (version, after) = rest.split_first_chunk::<4>()?;
-        let (proven, after) = proven_key(after)?;
-        later.push((u32::from_be_bytes(*version), proven));
-        rest = after;
-    }
-    Some(Account {
-        label,
-        greatest: u32::from_be_bytes(*greatest),
-        later,
-    })
+    decode_account(label, value).ok()
+}
+
+/// The version of a row, with its label and number.
+pub(super) fn version(row: &Row) -> Option<(Label, u32, Version, Rung)> {
+    let (label, number) = label_version(&row.key)?;
+    let (version, rung) = decode_version(&label, number, &row.value).ok()?;
+    Some((label, number, version, rung))
 }
 
 /// A label and a version, as keys of versions have them.
-pub(super) fn label_version(key: &[u8]) -> Option<(Label, u32)> {
+fn label_version(key: &[u8]) -> Option<(Label, u32)> {
     let (length, rest) = key.split_first()?;
     let (label, version) = rest.split_at_checked(usize::from(*length))?;
     let label = Label::parse(str::from_utf8(label).ok()?).ok()?;
@@ -136,25 +117,4 @@ pub(super) fn label_version(key: &[u8]) -> Option<(Label, u32)> {
 /// The rows of all versions of a label.
 pub(super) fn versions_of(label: &Label) -> KeyRange {
     KeyRange::prefix(label_prefix(label))
-}
-
-/// A version with its value.
-pub(super) fn version(value: &[u8]) -> Option<Version<'_>> {
-    let (epoch, rest) = value.split_first_chunk::<8>()?;
-    let (opening, rest) = rest.split_first_chunk()?;
-    let (proven, value) = proven_key(rest)?;
-    Some(Version {
-        epoch: u64::from_be_bytes(*epoch),
-        opening: Opening(*opening),
-        proven,
-        value,
-    })
-}
-
-/// A search key and its proof, and what comes after.
-fn proven_key(bytes: &[u8]) -> Option<(ProvenKey, &[u8])> {
-    let (key, rest) = bytes.split_first_chunk()?;
-    let (proof, rest) = rest.split_first_chunk()?;
-    let (key, proof) = (SearchKey(*key), VrfProof(*proof));
-    Some((ProvenKey { key, proof }, rest))
 }

@@ -1,16 +1,17 @@
 //! What the log knows of one label: its newest version, and the ladder that shows it to be the
 //! newest.
 //!
-//! The search keys of a ladder are kept where they change least: that of a version with the
-//! version, for good; those of versions that do not exist yet with the account. That is enough for
-//! every earlier version of the label too: two ladders part at the first version that one of them
-//! must show and the other must deny, so what the earlier ladder denies, the later one denies as
-//! well, or it exists.
+//! An account carries the search keys of its whole ladder, and that is all it ever needs of
+//! earlier ones: the next ladder shows no version that this one did not, and an earlier ladder
+//! denies only versions that this one denies as well, or that exist by now. Where a version is in
+//! the map, its *search key*, is known before the version exists; the *proof* of it costs as much
+//! again, is asked for by lookups only, and may come later.
 
 use std::sync::OnceLock;
 
 use candor_core::account::Label;
 use candor_core::crypto::{Commitment, Opening, SearchKey, VrfProof, VrfSecretKey, vrf::vrf_input};
+use candor_core::map::Leaf;
 use candor_core::map::ladder::search_ladder;
 
 /// The search key of a label-version and the proof that it is.
@@ -22,23 +23,13 @@ pub struct ProvenKey {
     pub proof: VrfProof,
 }
 
-impl ProvenKey {
-    /// Computes the search key and its proof: about a tenth of a millisecond of one core.
-    pub fn compute(vrf: &VrfSecretKey, label: &Label, version: u32) -> Self {
-        let (key, proof) = vrf.prove(&vrf_input(label.as_bytes(), version));
-        Self { key, proof }
-    }
-}
-
-/// One version of a label.
+/// What the map does not show of a version that exists.
 #[derive(Clone)]
 pub struct Version {
     /// The epoch that inserted it.
     pub epoch: u64,
     /// The commitment's opening.
     pub opening: Opening,
-    /// Its search key.
-    pub proven: ProvenKey,
     /// The value.
     pub value: Vec<u8>,
 }
@@ -50,25 +41,23 @@ impl Version {
     }
 }
 
-/// A version on the ladder of an account.
+/// A version that a lookup shows or denies.
+#[derive(Clone)]
 pub struct Rung {
     version: u32,
-    /// Computed by whoever needs it first; nobody computes it twice at the same time.
-    proven: OnceLock<ProvenKey>,
+    key: OnceLock<SearchKey>,
+    proof: OnceLock<VrfProof>,
     /// For versions that exist.
     commitment: Option<Commitment>,
 }
 
 impl Rung {
-    /// A rung whose search key may be known already.
-    pub(super) fn new(
-        version: u32,
-        proven: Option<ProvenKey>,
-        commitment: Option<Commitment>,
-    ) -> Self {
+    /// A rung of which nothing is computed yet. With a commitment the version exists.
+    pub const fn new(version: u32, commitment: Option<Commitment>) -> Self {
         Self {
             version,
-            proven: proven.map_or_else(OnceLock::new, OnceLock::from),
+            key: OnceLock::new(),
+            proof: OnceLock::new(),
             commitment,
         }
     }
@@ -84,8 +73,42 @@ impl Rung {
     }
 
     /// The search key, if it was computed.
-    pub fn known(&self) -> Option<&ProvenKey> {
-        self.proven.get()
+    pub fn key(&self) -> Option<SearchKey> {
+        self.key.get().copied()
+    }
+
+    /// The proof of the search key, if it was computed.
+    pub fn proof(&self) -> Option<VrfProof> {
+        self.proof.get().copied()
+    }
+
+    /// Takes a search key that was computed or stored. The first one stays.
+    pub fn learn_key(&self, key: SearchKey) {
+        let _known = self.key.set(key);
+    }
+
+    /// Takes a search key and its proof. The first ones stay.
+    pub fn learn(&self, proven: ProvenKey) {
+        self.learn_key(proven.key);
+        let _known = self.proof.set(proven.proof);
+    }
+
+    /// The search key and its proof, computed now if they have to be: about a tenth of a
+    /// millisecond of one core. Who finds them missing computes them and waits for nobody: the
+    /// thread that is at it may be one that runs only when no other does.
+    pub fn proven(&self, label: &Label, vrf: &VrfSecretKey) -> ProvenKey {
+        if let (Some(key), Some(proof)) = (self.key(), self.proof()) {
+            return ProvenKey { key, proof };
+        }
+        let (key, proof) = vrf.prove(&vrf_input(label.as_bytes(), self.version));
+        let proven = ProvenKey { key, proof };
+        self.learn(proven);
+        proven
+    }
+
+    /// The same version as of an epoch in which it does not exist, or does.
+    fn with_commitment(self, commitment: Option<Commitment>) -> Self {
+        Self { commitment, ..self }
     }
 }
 
@@ -112,6 +135,13 @@ impl Account {
         }
     }
 
+    /// A label without versions.
+    pub(super) fn absent(label: Label) -> Self {
+        let rungs = search_ladder(None).into_iter();
+        let rungs = rungs.map(|version| Rung::new(version, None)).collect();
+        Self::new(label, None, rungs)
+    }
+
     /// The label.
     pub const fn label(&self) -> &Label {
         &self.label
@@ -122,9 +152,9 @@ impl Account {
         self.newest.as_ref().map(|(number, _)| *number)
     }
 
-    /// The greatest version's row.
-    pub fn newest(&self) -> Option<&Version> {
-        self.newest.as_ref().map(|(_, version)| version)
+    /// The greatest version with its number.
+    pub const fn newest(&self) -> Option<&(u32, Version)> {
+        self.newest.as_ref()
     }
 
     /// The ladder of the greatest version, in order.
@@ -132,60 +162,64 @@ impl Account {
         &self.rungs
     }
 
-    /// The search key of a version, if it is on the ladder and known.
-    pub fn known(&self, version: u32) -> Option<&ProvenKey> {
-        let mut rungs = self.rungs.iter();
-        rungs.find(|rung| rung.version == version)?.known()
-    }
-
-    /// The search key of a rung, computed now if it has to be.
-    pub fn proven(&self, rung: &Rung, vrf: &VrfSecretKey) -> ProvenKey {
-        let compute = || ProvenKey::compute(vrf, &self.label, rung.version);
-        *rung.proven.get_or_init(compute)
+    /// A version of the ladder.
+    pub fn rung(&self, version: u32) -> Option<&Rung> {
+        self.rungs.iter().find(|rung| rung.version == version)
     }
 
     /// Whether a lookup would not have to compute anything.
     pub fn is_complete(&self) -> bool {
-        self.rungs.iter().all(|rung| rung.known().is_some())
+        self.rungs.iter().all(|rung| rung.proof().is_some())
     }
 
     /// Computes what [`Self::is_complete`] asks for.
     pub fn complete(&self, vrf: &VrfSecretKey) {
         for rung in &self.rungs {
-            self.proven(rung, vrf);
+            rung.proven(&self.label, vrf);
         }
     }
 
-    /// The account after its next version, `number`, with everything that is known carried over.
-    /// `ahead` is the search key of the version after that one, if it was computed.
-    pub fn followed_by(
-        &self,
-        number: u32,
-        version: Version,
-        commitment: Commitment,
-        ahead: Option<ProvenKey>,
-    ) -> Self {
-        let rung = |rung_version| {
-            if rung_version == number {
-                return Rung::new(number, Some(version.proven), Some(commitment));
+    /// The account after its next version, `number`, which the map holds as `leaf`, with everything
+    /// that is known carried over.
+    pub fn followed_by(&self, number: u32, version: Version, leaf: &Leaf) -> Self {
+        let rung = |on_ladder| {
+            let known = self.rung(on_ladder).cloned();
+            let rung = known.unwrap_or_else(|| Rung::new(on_ladder, None));
+            if on_ladder != number {
+                return rung;
             }
-            let ahead = ahead.filter(|_| number.checked_add(1) == Some(rung_version));
-            let mut before = self.rungs.iter();
-            match before.find(|rung| rung.version == rung_version) {
-                Some(rung) => {
-                    let known = rung.known().copied();
-                    Rung::new(rung_version, known.or(ahead), rung.commitment)
-                }
-                None => Rung::new(rung_version, ahead, None),
-            }
+            rung.learn_key(leaf.key);
+            rung.with_commitment(Some(leaf.commitment))
         };
         let rungs = search_ladder(Some(number)).into_iter().map(rung).collect();
         Self::new(self.label.clone(), Some((number, version)), rungs)
     }
 
+    /// The account when `earlier` was its newest version, if it had one. `stored` finds versions
+    /// that exist and are not on the ladder any more.
+    pub(super) fn as_of<E>(
+        &self,
+        earlier: Option<(u32, Version)>,
+        stored: impl Fn(u32) -> Result<(Version, Rung), E>,
+    ) -> Result<Self, E> {
+        let greatest = earlier.as_ref().map(|(number, _)| *number);
+        let mut rungs = Vec::new();
+        for number in search_ladder(greatest) {
+            let rung = match self.rung(number) {
+                Some(rung) => rung.clone(),
+                None => stored(number)?.1,
+            };
+            let commitment = rung.commitment.filter(|_| Some(number) <= greatest);
+            rungs.push(rung.with_commitment(commitment));
+        }
+        Ok(Self::new(self.label.clone(), earlier, rungs))
+    }
+
     /// Memory that the account takes, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let value = self.newest().map_or(0, |version| version.value.capacity());
+        let value = self
+            .newest()
+            .map_or(0, |(_, version)| version.value.capacity());
         size_of::<Self>()
             + self.label.as_bytes().len()
             + value

@@ -51,6 +51,13 @@ impl AccountCache {
             .get_or_insert_with(label, || load().map(Arc::new))
     }
 
+    /// Whether another account can be kept without letting one go. The last part is left free: the
+    /// cache divides its bytes, and one of its parts may be full before the others.
+    pub fn has_room(&self) -> bool {
+        let capacity = self.accounts.capacity();
+        self.accounts.weight() < capacity - capacity / 16
+    }
+
     /// Replaces an account by the one that was stored.
     pub fn replace(&self, account: Arc<Account>) {
         self.accounts.insert(account.label().clone(), account);

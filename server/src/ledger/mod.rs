@@ -8,8 +8,8 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | Leaves | search key | commitment, epoch |
-//! | Accounts | label | greatest version, then of later versions: version, search key, VRF proof |
-//! | Versions | length, label, version | epoch, opening, search key, VRF proof, value |
+//! | Accounts | label | the newest version with its ladder: all that a lookup of it needs |
+//! | Versions | length, label, version | a version that is not the newest any more |
 //! | Records | index | record |
 //! | Tiles | level, index | the tile's hashes so far |
 //! | Deltas | epoch | audit delta |
@@ -21,6 +21,7 @@ mod account;
 mod cache;
 mod read;
 mod read_account;
+pub(crate) mod row;
 mod write;
 
 pub use account::{Account, ProvenKey, Rung, Version};
@@ -36,7 +37,7 @@ pub(crate) const IDENTITY: &[u8] = b"identity";
 pub(crate) const PUBLISHED: &[u8] = b"published";
 
 /// The format that this program writes. A store of another format is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The key of a row of one version of a label.
 pub(crate) fn version_key(label: &Label, version: u32) -> Vec<u8> {

@@ -104,11 +104,12 @@ pub(super) struct Caches {
 impl Ledger {
     /// The rows in `store`, with caches of `cache_bytes` in total.
     pub fn new(store: Arc<dyn Storage>, cache_bytes: u64) -> Self {
-        // An account takes 600 to 1,200 bytes, its share of buckets 165 for each of its versions.
-        let quarter = cache_bytes / 4;
+        // An account takes 600 to 1,000 bytes, its share of buckets 175 for each of its versions;
+        // and buckets that were just replaced are still in use.
+        let buckets = cache_bytes / 8 * 3;
         let caches = Caches {
-            buckets: BucketCache::new(quarter),
-            accounts: AccountCache::new(cache_bytes - quarter),
+            buckets: BucketCache::new(buckets),
+            accounts: AccountCache::new(cache_bytes - buckets),
         };
         Self {
             store,

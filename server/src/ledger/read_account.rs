@@ -1,16 +1,18 @@
 //! Reading accounts: rows put together to what a label was at some epoch.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use candor_core::account::Label;
-use candor_core::codec::{DecodeError, Reader};
-use candor_core::crypto::{Opening, SearchKey, VrfProof};
-use candor_core::map::ladder::search_ladder;
 
-use super::account::{Account, ProvenKey, Rung, Version};
+use super::account::{Account, Rung, Version};
 use super::read::{Ledger, LedgerError};
+use super::row::{decode_account, decode_version};
 use super::{damaged, version_key};
-use crate::storage::Table;
+use crate::storage::{KeyRange, Order, Table};
+
+/// Labels that are read at a time when accounts are loaded ahead.
+const PAGE_LABELS: usize = 1024;
 
 impl Ledger {
     /// A label with everything that was stored of it.
@@ -20,8 +22,13 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn account(&self, label: &Label) -> Result<Arc<Account>, LedgerError> {
         self.caches.accounts.get(label, || {
-            let row = self.account_row(label)?;
-            self.assemble(label, &row, row.greatest)
+            let row = self.store.get(Table::Accounts, label.as_bytes())?;
+            match row {
+                Some(row) => {
+                    decode_account(label.clone(), &row).map_err(|_| damaged(Table::Accounts))
+                }
+                None => Ok(Account::absent(label.clone())),
+            }
         })
     }
 
@@ -32,22 +39,22 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn account_at(&self, label: &Label, epoch: u64) -> Result<Arc<Account>, LedgerError> {
         let account = self.account(label)?;
-        let Some(newest) = account.newest().filter(|newest| newest.epoch > epoch) else {
+        let Some((number, newest)) = account.newest().filter(|(_, it)| it.epoch > epoch) else {
             return Ok(account);
         };
         // Go back over what is newer than asked: at most what was stored since `epoch`.
-        let mut version_epoch = newest.epoch;
-        let mut greatest = account.greatest();
-        while let Some(version) = greatest
-            && version_epoch > epoch
-        {
-            greatest = version.checked_sub(1);
-            if let Some(earlier) = greatest {
-                version_epoch = self.version(label, earlier)?.epoch;
-            }
+        let (mut number, mut earlier) = (*number, newest.clone());
+        while earlier.epoch > epoch {
+            let Some(before) = number.checked_sub(1) else {
+                let absent = account.as_of(None, |number| self.version(label, number))?;
+                return Ok(Arc::new(absent));
+            };
+            number = before;
+            (earlier, _) = self.version(label, number)?;
         }
-        let row = self.account_row(label)?;
-        Ok(Arc::new(self.assemble(label, &row, greatest)?))
+        let earlier = Some((number, earlier));
+        let account = account.as_of(earlier, |number| self.version(label, number))?;
+        Ok(Arc::new(account))
     }
 
     /// Takes note of accounts that an epoch stored. Only the sequencer calls this, after the
@@ -58,98 +65,53 @@ impl Ledger {
         }
     }
 
-    /// A version of a label that exists.
+    /// A version that exists and is not the newest.
     ///
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub fn version(&self, label: &Label, version: u32) -> Result<Version, LedgerError> {
-        let row = self.required(Table::Versions, &version_key(label, version))?;
-        let mut reader = Reader::new(&row);
-        let read = |reader: &mut Reader<'_>| -> Result<Version, _> {
-            let epoch = reader.u64("epoch")?;
-            let opening = Opening(reader.array("opening")?);
-            let proven = proven_key(reader)?;
-            let value = reader.bytes(reader.remaining(), "value")?.to_vec();
-            Ok::<_, DecodeError>(Version {
-                epoch,
-                opening,
-                proven,
-                value,
-            })
-        };
-        read(&mut reader).map_err(|_| damaged(Table::Versions))
+    pub fn version(&self, label: &Label, number: u32) -> Result<(Version, Rung), LedgerError> {
+        let row = self.required(Table::Versions, &version_key(label, number))?;
+        decode_version(label, number, &row).map_err(|_| damaged(Table::Versions))
     }
 
-    fn account_row(&self, label: &Label) -> Result<AccountRow, LedgerError> {
-        let Some(row) = self.store.get(Table::Accounts, label.as_bytes())? else {
-            return Ok(AccountRow::default());
-        };
-        let mut reader = Reader::new(&row);
-        let read = |reader: &mut Reader<'_>| {
-            let mut account = AccountRow {
-                greatest: Some(reader.u32("greatest")?),
-                later: Vec::with_capacity(reader.remaining() / 116),
-            };
-            while reader.remaining() > 0 {
-                let version = reader.u32("version")?;
-                account.later.push((version, proven_key(reader)?));
-            }
-            Ok::<_, DecodeError>(account)
-        };
-        read(&mut reader).map_err(|_| damaged(Table::Accounts))
-    }
-
-    /// A label when `greatest` was its greatest version.
-    fn assemble(
+    /// Loads accounts into memory, as many as there is room for, and hands each to `visit`, until
+    /// it breaks. A lookup finds them there then, as before a restart.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub fn load_accounts(
         &self,
-        label: &Label,
-        row: &AccountRow,
-        greatest: Option<u32>,
-    ) -> Result<Account, LedgerError> {
-        let newest = match greatest {
-            Some(number) => Some((number, self.version(label, number)?)),
-            None => None,
-        };
-        let mut rungs = Vec::new();
-        for number in search_ladder(greatest) {
-            let stored;
-            let version = match &newest {
-                Some((newest, version)) if *newest == number => Some(version),
-                _ if Some(number) <= row.greatest => {
-                    stored = self.version(label, number)?;
-                    Some(&stored)
+        visit: &mut dyn FnMut(&Arc<Account>) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
+        let mut next = KeyRange::all();
+        loop {
+            let mut labels = Vec::with_capacity(PAGE_LABELS);
+            let mut end = Vec::new();
+            self.store
+                .scan(Table::Accounts, &next, Order::Ascending, &mut |key, _| {
+                    end = [key, &[0]].concat();
+                    let label = str::from_utf8(key).ok();
+                    labels.extend(label.and_then(|text| Label::parse(text).ok()));
+                    match labels.len() {
+                        PAGE_LABELS => ControlFlow::Break(()),
+                        _ => ControlFlow::Continue(()),
+                    }
+                })?;
+            if end.is_empty() {
+                return Ok(());
+            }
+            for label in labels {
+                if !self.caches.accounts.has_room() {
+                    return Ok(());
                 }
-                _ => None,
-            };
-            let proven = match version {
-                Some(version) => Some(version.proven),
-                None => {
-                    let mut later = row.later.iter();
-                    later
-                        .find(|(later, _)| *later == number)
-                        .map(|(_, key)| *key)
+                // Not from the row at hand: the sequencer may have stored a newer one.
+                if visit(&self.account(&label)?).is_break() {
+                    return Ok(());
                 }
-            };
-            let exists = version.filter(|_| Some(number) <= greatest);
-            let commitment = exists.map(|version| version.commitment(label, number));
-            rungs.push(Rung::new(number, proven, commitment));
+            }
+            next = KeyRange::from(end);
         }
-        Ok(Account::new(label.clone(), newest, rungs))
     }
-}
-
-/// The row of a label; without a greatest version if there is none.
-#[derive(Default)]
-struct AccountRow {
-    greatest: Option<u32>,
-    /// Search keys of versions that do not exist yet.
-    later: Vec<(u32, ProvenKey)>,
-}
-
-fn proven_key(reader: &mut Reader<'_>) -> Result<ProvenKey, DecodeError> {
-    Ok(ProvenKey {
-        key: SearchKey(reader.array("search key")?),
-        proof: VrfProof(reader.array("VRF proof")?),
-    })
 }

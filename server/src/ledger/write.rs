@@ -1,11 +1,11 @@
 //! Writing the rows: one batch an epoch.
 
-use candor_core::account::Label;
 use candor_core::log::ChangedTile;
 use candor_core::map::{AuditDelta, Leaf};
 
-use super::account::{Account, Version};
+use super::account::Account;
 use super::read::StoredHead;
+use super::row::{encode_account, encode_version};
 use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, index_key, tile_key, version_key};
 use crate::map::rows;
 use crate::storage::{Batch, Table};
@@ -33,21 +33,19 @@ impl EpochRows {
         rows::put(&mut self.batch, leaf, self.epoch);
     }
 
-    /// A version of a label.
-    pub fn version(&mut self, label: &Label, number: u32, version: &Version) {
-        let row = [
-            &version.epoch.to_be_bytes()[..],
-            &version.opening.0,
-            &version.proven.key.0,
-            &version.proven.proof.0,
-            &version.value,
-        ]
-        .concat();
-        self.batch
-            .put(Table::Versions, version_key(label, number), row);
+    /// An account that the next version is about to take the place of: its version, which is the
+    /// newest no more.
+    pub fn superseded(&mut self, account: &Account) {
+        if let Some((number, version)) = account.newest()
+            && let Some(rung) = account.rung(*number)
+        {
+            let key = version_key(account.label(), *number);
+            let row = encode_version(rung, version);
+            self.batch.put(Table::Versions, key, row);
+        }
     }
 
-    /// A label with its greatest version.
+    /// A label with its newest version.
     pub fn account(&mut self, account: &Account) {
         put_account(&mut self.batch, account);
     }
@@ -101,19 +99,9 @@ pub fn put_ladders<'a>(
 }
 
 fn put_account(batch: &mut Batch, account: &Account) {
-    let Some(number) = account.greatest() else {
-        return;
-    };
-    let mut row = Vec::with_capacity(4 + account.rungs().len() * 116);
-    row.extend(number.to_be_bytes());
-    for rung in account.rungs() {
-        if let Some(proven) = rung.known().filter(|_| rung.version() > number) {
-            row.extend(rung.version().to_be_bytes());
-            row.extend(proven.key.0);
-            row.extend(proven.proof.0);
-        }
+    if let Some(row) = encode_account(account) {
+        batch.put(Table::Accounts, account.label().as_bytes(), row);
     }
-    batch.put(Table::Accounts, account.label().as_bytes(), row);
 }
 
 /// Records the newest published note.

@@ -4,6 +4,7 @@ mod grpc;
 mod running;
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -185,6 +186,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     metrics.recovered(&tip);
     let (ladders, completed) = Ladders::new(vrf)?;
     let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
+    load_ahead(&ledger, &ladders, &shutdown);
     let (signed_sender, signed) = watch::channel(None);
     let statuses: Vec<WitnessStatus> = witnesses
         .iter()
@@ -288,7 +290,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     })
 }
 
-/// Reads the registrar's token. One that could be guessed is refused.
 /// A policy that this log can meet: it lists only this log, and witnesses with addresses suffice.
 fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str> {
     let own = signer.keys();
@@ -308,6 +309,7 @@ fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str>
     Ok(())
 }
 
+/// Reads the registrar's token. One that could be guessed is refused.
 fn read_token(path: &Path) -> Result<RegistrarToken, RunError> {
     let token = durable::read_bounded(path, TOKEN_BYTES_MAX)?;
     let token = String::from_utf8_lossy(&token);
@@ -327,7 +329,7 @@ async fn open(config: &Config) -> Result<Ledger, RunError> {
     let cache_bytes = config.cache_mib << 20;
     // A row that the server keeps decoded is not worth keeping as bytes too, so the engine gets
     // the smaller share: what it needs for rows that are seldom asked for.
-    let engine_bytes = cache_bytes / 4;
+    let engine_bytes = cache_bytes / 8;
     let engine = config.engine;
     let options = StoreOptions {
         path: config.store.clone(),
@@ -336,6 +338,28 @@ async fn open(config: &Config) -> Result<Ledger, RunError> {
     };
     let store = tokio::task::spawn_blocking(move || engine.open(&options)).await??;
     Ok(Ledger::new(store, cache_bytes - engine_bytes))
+}
+
+/// Has accounts loaded into memory, as they were before the restart, and what is missing of their
+/// ladders computed, while the server serves. A task that fails costs only this.
+fn load_ahead(ledger: &Ledger, ladders: &Ladders, shutdown: &CancellationToken) {
+    let (ledger, ladders, shutdown) = (ledger.clone(), ladders.clone(), shutdown.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut loaded = 0_u64;
+        let ended = ledger.load_accounts(&mut |account| {
+            loaded += 1;
+            ladders.complete(account);
+            if shutdown.is_cancelled() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        match ended {
+            Ok(()) => tracing::info!(accounts = loaded, "loaded into memory"),
+            Err(error) => tracing::warn!(%error, "accounts could not be loaded ahead"),
+        }
+    });
 }
 
 /// The head that was published last, so that lookups are answered before witnesses are.

@@ -13,12 +13,12 @@ use candor_core::account::{
     Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue, check_successor,
 };
 use candor_core::codec::DecodeError;
-use candor_core::crypto::{Commitment, Opening};
+use candor_core::crypto::{Commitment, Opening, SearchKey};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::ladders::Ladders;
-use crate::ledger::{Account, Ledger, LedgerError, ProvenKey};
+use crate::ledger::{Account, Ledger, LedgerError, Rung};
 use crate::storage::Table;
 
 /// Kibibytes of updates that may be on their way at once.
@@ -112,9 +112,7 @@ pub struct Admitted {
     pub(super) value: VerifiedValue,
     pub(super) opening: Opening,
     pub(super) commitment: Commitment,
-    pub(super) proven: ProvenKey,
-    /// The search key of the version after it, if it was computed on the way.
-    pub(super) ahead: Option<ProvenKey>,
+    pub(super) key: SearchKey,
     answer: oneshot::Sender<Answer>,
     _room: OwnedSemaphorePermit,
 }
@@ -225,23 +223,16 @@ impl Admission {
         getrandom::fill(&mut opening).map_err(|_| Refusal::StorageUnavailable)?;
         let opening = Opening(opening);
         let commitment = Commitment::new(&opening, label.as_bytes(), version, &value.encode());
-        let (proven, ahead) = match account.known(version) {
-            Some(proven) => (*proven, None),
-            // A new label, or one whose last update is still on its way. The next update shall find
-            // its search key.
-            None => {
-                let compute = |version| self.ladders.compute(label, version);
-                (compute(version), version.checked_add(1).map(compute))
-            }
-        };
+        let known = account.rung(version).and_then(Rung::key);
+        // Else it is a new label, or one whose last update is still on its way.
+        let key = known.unwrap_or_else(|| self.ladders.search_key(label, version));
         Ok(Admitted {
             account,
             number: version,
             value,
             opening,
             commitment,
-            proven,
-            ahead,
+            key,
             answer,
             _room: room,
         })
@@ -251,14 +242,14 @@ impl Admission {
 /// The newest value of a label, read from the store. It was verified when it was admitted; what is
 /// stored is not believed again without it.
 pub(super) fn newest_value(account: &Account) -> Result<Option<VerifiedValue>, LedgerError> {
-    let Some(newest) = account.newest() else {
+    let Some((_, newest)) = account.newest() else {
         return Ok(None);
     };
     let value = UnverifiedValue::decode(&newest.value).ok();
     match value.and_then(|value| value.verify(account.label()).ok()) {
         Some(value) => Ok(Some(value)),
         None => Err(LedgerError::Damaged {
-            table: Table::Versions.name(),
+            table: Table::Accounts.name(),
         }),
     }
 }

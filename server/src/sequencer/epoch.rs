@@ -113,15 +113,15 @@ impl<'a> Draft<'a> {
         let version = Version {
             epoch: self.tip.size,
             opening: update.opening,
-            proven: update.proven,
             value: update.value.encode(),
         };
-        self.rows.version(account.label(), update.number, &version);
-        self.leaves.push(Leaf {
-            key: update.proven.key,
+        let leaf = Leaf {
+            key: update.key,
             commitment: update.commitment,
-        });
-        let account = account.followed_by(update.number, version, update.commitment, update.ahead);
+        };
+        self.leaves.push(leaf);
+        self.rows.superseded(&account);
+        let account = account.followed_by(update.number, version, &leaf);
         self.accounts
             .insert(account.label().clone(), Arc::new(account));
         Ok(Ok(()))

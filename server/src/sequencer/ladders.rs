@@ -1,15 +1,17 @@
-//! Workers that compute search keys and their proofs, ahead of whoever needs them.
+//! Workers: those that prepare updates, and those that compute search keys and their proofs ahead
+//! of whoever needs them.
 //!
 //! An account's next version is always on its ladder, so its search key is there when the update
-//! comes; what the new ladder holds beyond it is computed here while the epoch is on its way to
-//! publication, and stored by the sequencer with a later batch. If the workers fall behind, a
-//! lookup computes what it finds missing, and has it stored. What this rules out: an update or a
-//! lookup of a known account that waits for the curve, and a queue without bound.
+//! comes; what the new ladder holds beyond it, and proofs, are computed here while the epoch is on
+//! its way to publication, and stored by the sequencer with a later batch. Who is waited for goes
+//! first: the workers that compute ahead run when no other thread wants the processor. If they fall
+//! behind, a lookup computes what it finds missing, and has it stored. What this rules out: an
+//! update or a lookup of a known account that waits for the curve, and a queue without bound.
 
 use std::sync::Arc;
 
 use candor_core::account::Label;
-use candor_core::crypto::VrfSecretKey;
+use candor_core::crypto::{SearchKey, VrfSecretKey, vrf::vrf_input};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -18,11 +20,18 @@ use crate::ledger::{Account, ProvenKey, Rung};
 /// Most accounts whose ladders are being computed or wait to be stored. Each takes about 1 KB.
 const ACCOUNTS_MAX: usize = 64 * 1024;
 
-/// The workers, one a core. Clones share them.
+/// Added to the niceness of the threads that compute ahead: the most there is.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 19;
+
+/// The workers, one of each kind a core. Clones share them.
 #[derive(Clone)]
 pub struct Ladders {
     vrf: Arc<VrfSecretKey>,
-    pool: Arc<ThreadPool>,
+    /// Works for callers who wait.
+    prompt: Arc<ThreadPool>,
+    /// Computes ahead.
+    idle: Arc<ThreadPool>,
     room: Arc<Semaphore>,
     completed: mpsc::Sender<Completed>,
 }
@@ -43,32 +52,34 @@ impl Ladders {
     pub fn new(
         vrf: Arc<VrfSecretKey>,
     ) -> Result<(Self, mpsc::Receiver<Completed>), ThreadPoolBuildError> {
-        let pool = ThreadPoolBuilder::new()
-            .thread_name(|index| format!("ladders-{index}"))
-            .build()?;
+        let named = |name| ThreadPoolBuilder::new().thread_name(move |at| format!("{name}-{at}"));
+        let prompt = named("updates").build()?;
+        let idle = named("ladders").start_handler(|_| yield_to_others());
+        let idle = idle.build()?;
         let (completed, stored) = mpsc::channel(ACCOUNTS_MAX);
         let ladders = Self {
             vrf,
-            pool: Arc::new(pool),
+            prompt: Arc::new(prompt),
+            idle: Arc::new(idle),
             room: Arc::new(Semaphore::new(ACCOUNTS_MAX)),
             completed,
         };
         Ok((ladders, stored))
     }
 
-    /// Runs a task on a worker.
+    /// Runs a task that somebody waits for.
     pub(super) fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        self.pool.spawn_fifo(task);
+        self.prompt.spawn_fifo(task);
     }
 
-    /// Computes one search key, now.
-    pub(super) fn compute(&self, label: &Label, version: u32) -> ProvenKey {
-        ProvenKey::compute(&self.vrf, label, version)
+    /// Computes one search key, now: about half of what its proof costs.
+    pub(super) fn search_key(&self, label: &Label, version: u32) -> SearchKey {
+        self.vrf.evaluate(&vrf_input(label.as_bytes(), version))
     }
 
-    /// The search key of a rung, computed now if it has to be.
-    pub fn proven(&self, account: &Account, rung: &Rung) -> ProvenKey {
-        account.proven(rung, &self.vrf)
+    /// The search key of a rung and its proof, computed now if they have to be.
+    pub fn proven(&self, label: &Label, rung: &Rung) -> ProvenKey {
+        rung.proven(label, &self.vrf)
     }
 
     /// Has the ladder of an account completed and stored, if it is not and there is room.
@@ -81,7 +92,7 @@ impl Ladders {
         };
         let (account, vrf) = (Arc::clone(account), Arc::clone(&self.vrf));
         let completed = self.completed.clone();
-        self.spawn(move || {
+        self.idle.spawn_fifo(move || {
             account.complete(&vrf);
             let done = Completed {
                 account,
@@ -91,4 +102,10 @@ impl Ladders {
             let _ended = completed.try_send(done);
         });
     }
+}
+
+/// Lets every other thread run before this one. Where the system cannot, all are equal.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    let _unchanged = rustix::process::setpriority_process(None, NICENESS);
 }
