@@ -1,6 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers bench-scale crash-test demo run test vectors fmt lint doc build tools
+.PHONY: help bench bench-engines bench-peers bench-scale crash-test demo interop run test vectors fmt lint doc \
+	build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -19,11 +20,20 @@ demo: build ## Shows a whole system, from registration to three attacks being ca
 run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 	@$(CARGO) run --quiet --locked -p candor-tests --bin local
 
-test: fmt lint doc build ## Everything that has to hold: format, lints, docs, every test
+test: fmt lint doc build peers ## Everything that has to hold: format, lints, docs, every test
 	$(CARGO) test --workspace --locked
 
 crash-test: build ## Kills a server under load ROUNDS times (200), and checks everything after each
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
+
+interop: build peers ## Runs logs and witnesses of others against ours (needs Go; says what it skips)
+	$(CARGO) test --locked -p candor-tests --test interop -- --nocapture
+
+# Software of others, at the versions and checksums of go.mod and go.sum there.
+peers:
+	@cd tests/tests/interop/peers && GOBIN=$(CURDIR)/target/interop/bin GOTOOLCHAIN=local \
+		GOFLAGS=-trimpath go install tool \
+		|| echo "no Go, or no module proxy: the tests with other people's software are skipped"
 
 fmt: tools ## Checks the format
 	$(CARGO) fmt --all --check

@@ -122,58 +122,18 @@ impl System {
         };
         let mut policy: String = log_keys.iter().map(|key| format!("log {key}\n")).collect();
         for number in 1..=witnesses {
-            let (node, lines) = system.create_witness(number, &log_keys)?;
+            let name = witness_name(number);
+            let home = folder.join(format!("witness-{number}"));
+            let (node, lines) = create_witness(&home, &name, &log_keys, Some(grpc))?;
             policy.push_str(&lines);
+            // Both of its statements are asked for.
+            policy.push_str(&format!("group w{number} all {name} {name}/map\n"));
             system.witnesses.push(node);
         }
         policy.push_str(&quorum(witnesses));
         std::fs::write(system.policy_path(), &policy)?;
         std::fs::write(home.join("policy.txt"), &policy)?;
         Ok(system)
-    }
-
-    fn create_witness(&self, number: usize, log_keys: &[String]) -> Result<(Node, String)> {
-        let (grpc, http) = (free_address()?, free_address()?);
-        let folder = self.folder.join(format!("witness-{number}"));
-        let name = witness_name(number);
-        let path = folder.to_string_lossy().into_owned();
-        let url = format!("http://{http}");
-        let mut arguments = vec!["init", &path, "--name", &name, "--url", &url];
-        for key in log_keys {
-            arguments.extend(["--log", key]);
-        }
-        let printed = run("candor-witness", &arguments)?;
-        edit(
-            &folder.join("witness.toml"),
-            &[
-                ("# http = \"127.0.0.1:7380\"", &format!("http = \"{http}\"")),
-                ("# grpc = \"127.0.0.1:7381\"", &format!("grpc = \"{grpc}\"")),
-                (
-                    "# grpc = \"http://127.0.0.1:8430\"",
-                    &format!("grpc = \"http://{}\"", self.server.grpc),
-                ),
-            ],
-        )?;
-        // What the witness prints for policies, and that both of its statements are asked for.
-        let mut lines: String = printed
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        lines.push_str(&format!("group w{number} all {name} {name}/map\n"));
-        let program = "candor-witness";
-        let config = "witness.toml";
-        Ok((
-            Node {
-                program,
-                folder,
-                config,
-                grpc,
-                http,
-                process: None,
-            },
-            lines,
-        ))
     }
 
     /// Starts everything and waits until a head is published.
@@ -282,6 +242,51 @@ impl System {
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.server.grpc)
     }
+}
+
+/// Makes keys and configuration of a witness of the log with these keys; it checks the log's map too
+/// if it is told where the log's `feed` is. Answers the lines for policies as well.
+///
+/// # Errors
+///
+/// When the program refuses, or a file cannot be written.
+pub fn create_witness(
+    folder: &Path,
+    name: &str,
+    log_keys: &[String],
+    feed: Option<SocketAddr>,
+) -> Result<(Node, String)> {
+    let (grpc, http) = (free_address()?, free_address()?);
+    let path = folder.to_string_lossy();
+    let url = format!("http://{http}");
+    let mut arguments = vec!["init", &path, "--name", name, "--url", &url];
+    for key in log_keys {
+        arguments.extend(["--log", key]);
+    }
+    let printed = run("candor-witness", &arguments)?;
+    let config = folder.join("witness.toml");
+    let listen = [
+        ("# http = \"127.0.0.1:7380\"", format!("http = \"{http}\"")),
+        ("# grpc = \"127.0.0.1:7381\"", format!("grpc = \"{grpc}\"")),
+    ];
+    for (from, to) in &listen {
+        edit(&config, &[(from, to)])?;
+    }
+    if let Some(feed) = feed {
+        let feed = format!("grpc = \"http://{feed}\"");
+        edit(&config, &[("# grpc = \"http://127.0.0.1:8430\"", &feed)])?;
+    }
+    let lines = printed.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.map(|line| format!("{line}\n")).collect();
+    let node = Node {
+        program: "candor-witness",
+        folder: folder.to_owned(),
+        config: "witness.toml",
+        grpc,
+        http,
+        process: None,
+    };
+    Ok((node, lines))
 }
 
 /// The log's vkeys, from the policy that `init` wrote.
