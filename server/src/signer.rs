@@ -7,12 +7,12 @@ use candor_core::note::{Checkpoint, LogVerifier, NoteSigner, SignError, SignedNo
 /// ML-DSA-44.
 pub struct LogSigner {
     origin: String,
-    signers: Vec<Box<dyn NoteSigner + Send + Sync>>,
+    signers: Vec<Box<dyn NoteSigner>>,
 }
 
 impl LogSigner {
     /// Signs for `origin` with each of `signers`.
-    pub fn new(origin: &str, signers: Vec<Box<dyn NoteSigner + Send + Sync>>) -> Self {
+    pub fn new(origin: &str, signers: Vec<Box<dyn NoteSigner>>) -> Self {
         Self {
             origin: origin.to_owned(),
             signers,

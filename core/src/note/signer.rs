@@ -28,12 +28,14 @@ pub enum SignError {
     FaultySignature,
 }
 
-/// A key that signs checkpoints: in memory, in an agent, in a hardware module.
-pub trait NoteSigner {
+/// A key that signs checkpoints: in memory, in an agent, in a hardware module. Its `Debug` shows
+/// nothing secret.
+pub trait NoteSigner: fmt::Debug + Send + Sync {
     /// The key that verifies what this one signs.
     fn verifier_key(&self) -> &VerifierKey;
 
-    /// Signs `message` as it is, by the algorithm of [`Self::verifier_key`].
+    /// Signs `message` as it is, by the algorithm of [`Self::verifier_key`]. Nothing has verified
+    /// the signature yet: [`Self::sign`] does.
     ///
     /// # Errors
     ///
@@ -134,6 +136,7 @@ mod tests {
     use crate::Hash;
 
     /// Signs with another key than it says.
+    #[derive(Debug)]
     struct Faulty(VerifierKey, SoftwareSigner);
 
     impl NoteSigner for Faulty {

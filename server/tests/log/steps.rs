@@ -28,6 +28,7 @@ enum Last {
 }
 
 /// A signer that can be told to fail.
+#[derive(Debug)]
 struct Signer {
     signer: SoftwareSigner,
     fails: Arc<AtomicBool>,
