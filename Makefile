@@ -61,7 +61,13 @@ vectors: ## Writes the test vectors again; `make test` checks that they do not c
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \
 		vectors_are_reproducible
 
+# What keeps keys in the tests of candor-host: an ssh-agent and a PKCS#11 token.
+KEEPERS = openssh-client softhsm2
+HAS_KEEPERS = command -v ssh-agent >/dev/null && command -v softhsm2-util >/dev/null
+
 # rustfmt and clippy are components of the toolchain, and may be missing from a minimal one.
-tools:
+tools: ## Installs what checks and tests need
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
+	@$(HAS_KEEPERS) || { apt-get update && apt-get install -y --no-install-recommends $(KEEPERS); } \
+		>/dev/null 2>&1 || echo "could not install $(KEEPERS): their tests will be skipped"

@@ -46,7 +46,7 @@ impl KeyKind {
 
 /// A secret seed, erased from memory when dropped.
 #[derive(Clone)]
-pub struct SecretSeed(Zeroizing<[u8; SEED_BYTES]>);
+pub struct SecretSeed(pub(crate) Zeroizing<[u8; SEED_BYTES]>);
 
 impl SecretSeed {
     /// A seed from the operating system's random source.
@@ -99,6 +99,12 @@ pub enum KeyFileError {
         /// What was asked for.
         expected: KeyKind,
     },
+    /// It is encrypted, and was not expected to be: the operator's fault.
+    #[error("{} is encrypted: its kind is \"encrypted-file\"", path.display())]
+    Encrypted {
+        /// The key file.
+        path: PathBuf,
+    },
 }
 
 /// Writes `seed` to a new file at `path`, readable by its owner only.
@@ -117,35 +123,73 @@ pub fn create(path: &Path, kind: KeyKind, seed: &SecretSeed) -> Result<(), Write
 /// The operator's fault if the file is exposed to others, not a key file, or of another kind;
 /// else the environment's.
 pub fn read(path: &Path, kind: KeyKind) -> Result<SecretSeed, KeyFileError> {
+    let bytes = read_private(path)?;
+    if bytes.starts_with(ENCRYPTED_HEADER.as_bytes()) {
+        return Err(KeyFileError::Encrypted {
+            path: path.to_owned(),
+        });
+    }
+    let body = after_header(&bytes, HEADER, path, kind)?;
+    let encoded = body.strip_suffix(b"\n").unwrap_or_default();
+    let mut seed = SecretSeed(Zeroizing::new([0; SEED_BYTES]));
+    match STANDARD.decode_slice(encoded, seed.0.as_mut()) {
+        Ok(SEED_BYTES) => Ok(seed),
+        Ok(_) | Err(_) => Err(KeyFileError::Malformed {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Reads the key from the file at `path`, whatever its kind.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_any(path: &Path) -> Result<(KeyKind, SecretSeed), KeyFileError> {
+    let mut result = read(path, KeyKind::Ed25519).map(|seed| (KeyKind::Ed25519, seed));
+    for kind in [KeyKind::MlDsa44, KeyKind::Vrf] {
+        if let Err(KeyFileError::WrongKind { .. }) = result {
+            result = read(path, kind).map(|seed| (kind, seed));
+        }
+    }
+    result
+}
+
+/// Reads a file that its owner alone may access, and that is no longer than a key file.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let file = open_private(path)?;
+    let bytes = durable::read_file_bounded(&file, path, FILE_BYTES_MAX)?;
+    Ok(Zeroizing::new(bytes))
+}
+
+/// Opens a file that its owner alone may access.
+pub(crate) fn open_private(path: &Path) -> Result<File, KeyFileError> {
     let file = File::open(path).map_err(|source| ReadError::Io {
         path: path.to_owned(),
         source,
     })?;
     refuse_exposed(&file, path)?;
-    let bytes = Zeroizing::new(durable::read_file_bounded(&file, path, FILE_BYTES_MAX)?);
-    let malformed = || KeyFileError::Malformed {
-        path: path.to_owned(),
-    };
+    Ok(file)
+}
 
-    let body = bytes
-        .strip_prefix(HEADER.as_bytes())
-        .ok_or_else(malformed)?;
-    let line_end = body
-        .iter()
-        .position(|&byte| byte == b'\n')
-        .ok_or_else(malformed)?;
-    let (name, rest) = body.split_at(line_end);
-    if name != kind.name().as_bytes() {
-        return Err(KeyFileError::WrongKind {
+/// What follows the header line, if that names a key of `kind`.
+pub(crate) fn after_header<'a>(
+    bytes: &'a [u8],
+    header: &str,
+    path: &Path,
+    kind: KeyKind,
+) -> Result<&'a [u8], KeyFileError> {
+    let named = bytes.strip_prefix(header.as_bytes());
+    let mut lines = named.unwrap_or_default().splitn(2, |&byte| byte == b'\n');
+    match (lines.next(), lines.next()) {
+        (Some(name), Some(rest)) if name == kind.name().as_bytes() => Ok(rest),
+        (Some(_), Some(_)) => Err(KeyFileError::WrongKind {
             path: path.to_owned(),
             expected: kind,
-        });
-    }
-    let encoded = rest[1..].strip_suffix(b"\n").ok_or_else(malformed)?;
-    let mut seed = SecretSeed(Zeroizing::new([0; SEED_BYTES]));
-    match STANDARD.decode_slice(encoded, seed.0.as_mut()) {
-        Ok(SEED_BYTES) => Ok(seed),
-        Ok(_) | Err(_) => Err(malformed()),
+        }),
+        _ => Err(KeyFileError::Malformed {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -183,12 +227,16 @@ fn refuse_exposed(_file: &File, _path: &Path) -> Result<(), KeyFileError> {
 }
 
 /// All secret keys of the protocol grow from seeds of this size.
-const SEED_BYTES: usize = 32;
+pub(crate) const SEED_BYTES: usize = 32;
 
 const HEADER: &str = "candor-secret-key v1 ";
 
-/// Longest key file in bytes: a header of 21, a kind of at most 32, base64 of 44, two line ends.
-const FILE_BYTES_MAX: usize = 21 + 32 + 44 + 2;
+/// How a file begins that [`crate::keys::encrypted`] wrote.
+pub(crate) const ENCRYPTED_HEADER: &str = "candor-encrypted-key v1 ";
+
+/// Longest key file in bytes, plain or encrypted: a header of 24, a kind of at most 32, scrypt and
+/// its parameters in 35, base64 of 64, three line ends.
+const FILE_BYTES_MAX: usize = 24 + 32 + 35 + 64 + 3;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
@@ -282,7 +330,7 @@ mod tests {
                 "{case}"
             );
         }
-        let endless = [TEXT, &"A".repeat(200)].concat();
+        let endless = [TEXT, &"A".repeat(FILE_BYTES_MAX)].concat();
         let error = read_text(endless.as_bytes(), KeyKind::Ed25519).unwrap_err();
         assert!(
             matches!(error, KeyFileError::Read(ReadError::TooLong { .. })),

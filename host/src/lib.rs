@@ -5,11 +5,11 @@
 //!
 //! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
 //! the HTTP listener ([`http`]), outgoing HTTP ([`fetch`]), TLS set-up ([`tls`]), [`logging`],
-//! [`metrics`] and [`shutdown`].
+//! [`metrics`] and [`shutdown`]; with the feature `keys`: signing [`keys`], wherever they are.
 //!
 //! # What is out of scope
 //!
-//! Anything that knows the protocol: nothing here depends on `candor-core`.
+//! Anything that knows the protocol. Of `candor-core` only [`keys`] uses something: its signers.
 
 pub mod durable;
 pub mod key_file;
@@ -18,6 +18,8 @@ pub mod key_file;
 pub mod fetch;
 #[cfg(feature = "edge")]
 pub mod http;
+#[cfg(feature = "keys")]
+pub mod keys;
 #[cfg(feature = "edge")]
 pub mod logging;
 #[cfg(feature = "edge")]

@@ -7,9 +7,11 @@ use std::time::Duration;
 use candor_core::limits::{EPOCH_INSERTS_MAX, POLICY_BYTES_MAX};
 use candor_core::note::{KeyName, Policy, PolicyParseError};
 use candor_host::durable;
+use candor_host::keys::{KeyTable, KeyTableError, Keyring};
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::init::KEY_SLOTS;
 use crate::sequencer::Pace;
 use crate::storage::Engine;
 
@@ -43,6 +45,9 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: PolicyParseError,
     },
+    /// The `[key]` table names a key that there is not.
+    #[error(transparent)]
+    Keys(#[from] KeyTableError),
     /// A value is outside what makes sense.
     #[error("{key} must be {expected}")]
     Value {
@@ -65,8 +70,11 @@ pub struct Config {
     pub engine: Engine,
     /// File of the newest signed checkpoint.
     pub anchor: PathBuf,
-    /// Directory of the keys.
+    /// Directory of the keys' plain files.
     pub keys: PathBuf,
+    /// Other places of keys.
+    #[serde(default)]
+    pub key: KeyTable,
     /// The witness policy (c2sp.org/tlog-policy).
     pub policy: PathBuf,
     /// File of the registrar's token.
@@ -114,8 +122,14 @@ impl Config {
         for file in [store, anchor, keys, policy, registrar_token] {
             *file = base.join(&*file);
         }
+        config.key = std::mem::take(&mut config.key).resolve(base, &KEY_SLOTS)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Where the keys are.
+    pub fn keyring(&self) -> Keyring {
+        Keyring::new(&self.keys, self.key.clone())
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -195,7 +209,8 @@ engine = "{engine}"
 # second history. Put it on another disk than the store, and never restore it from a backup.
 anchor = "anchor"
 
-# Directory of the secret keys: log-ed25519, log-ml-dsa-44, vrf.
+# Directory of the secret keys: log-ed25519, log-ml-dsa-44, vrf. Keys that are not plain files there
+# have a line in the table [key] at the end of this file, see docs/keys.md.
 keys = "keys"
 
 # The witnesses that are asked, and the quorum that publication needs (c2sp.org/tlog-policy).

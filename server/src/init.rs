@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use candor_core::Hash;
-use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, VrfSecretKey};
+use candor_core::crypto::VrfSecretKey;
 use candor_core::epoch::LogConfig;
-use candor_core::note::{KeyName, KeyNameError, SoftwareSigner, VerifierKey};
+use candor_core::note::{Algorithm, KeyName, KeyNameError, VerifierKey};
 use candor_host::durable::{self, WriteError};
-use candor_host::key_file::{self, KeyFileError, KeyKind, SecretSeed};
+use candor_host::key_file::KeyKind;
+use candor_host::keys::{KeyError, KeyLoader, KeySlot, KeyTable, KeyTableError, Keyring};
 use thiserror::Error;
 
 use crate::clock::Clock;
@@ -38,9 +39,12 @@ pub enum InitError {
     /// The system has no randomness.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// A key that was just written could not be read.
+    /// A key cannot be used, or was not made.
     #[error(transparent)]
-    Key(#[from] KeyFileError),
+    Key(#[from] KeyError),
+    /// A key was given a place that there is not.
+    #[error(transparent)]
+    Table(#[from] KeyTableError),
     /// The configuration that was just written could not be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -61,36 +65,52 @@ pub struct LogKeys {
 }
 
 impl LogKeys {
-    /// Reads the keys that `init` wrote.
+    /// Opens the keys, wherever they are.
     ///
     /// # Errors
     ///
     /// [`InitError`]; the operator is at fault.
-    pub fn read(directory: &Path, origin: &str) -> Result<Self, InitError> {
-        let seed = |name: &str, kind| key_file::read(&directory.join(name), kind);
+    pub fn open(mut loader: KeyLoader<'_>, origin: &str) -> Result<Self, InitError> {
         let name = KeyName::new(origin)?;
-        let ed25519 = Ed25519SecretKey::from_seed(seed(ED25519, KeyKind::Ed25519)?.expose());
-        let ml_dsa = MlDsa44SecretKey::from_seed(seed(ML_DSA_44, KeyKind::MlDsa44)?.expose());
-        let vrf = VrfSecretKey::from_seed(seed(VRF, KeyKind::Vrf)?.expose());
-        let signer = LogSigner::new(
-            origin,
-            vec![
-                Box::new(SoftwareSigner::ed25519(name.clone(), ed25519)),
-                Box::new(SoftwareSigner::ml_dsa_44(name, ml_dsa)),
-            ],
-        );
-        Ok(Self { signer, vrf })
+        let [ed25519, ml_dsa, vrf] = &KEY_SLOTS;
+        let signers = vec![
+            loader.signer(ed25519, name.clone(), Algorithm::Ed25519)?,
+            loader.signer(ml_dsa, name, Algorithm::MlDsa44)?,
+        ];
+        Ok(Self {
+            signer: LogSigner::new(origin, signers),
+            vrf: VrfSecretKey::from_seed(loader.seed(vrf)?.expose()),
+        })
     }
 }
 
-const ED25519: &str = "log-ed25519";
-const ML_DSA_44: &str = "log-ml-dsa-44";
-const VRF: &str = "vrf";
+/// The keys of a log: two that sign checkpoints, and the one that makes search keys.
+pub const KEY_SLOTS: [KeySlot; 3] = [
+    KeySlot {
+        name: "log-ed25519",
+        file: "log-ed25519",
+        kind: KeyKind::Ed25519,
+    },
+    KeySlot {
+        name: "log-ml-dsa-44",
+        file: "log-ml-dsa-44",
+        kind: KeyKind::MlDsa44,
+    },
+    KeySlot {
+        name: "vrf",
+        file: "vrf",
+        kind: KeyKind::Vrf,
+    },
+];
+
+/// The directory of the keys in the log's.
+pub const KEY_DIRECTORY: &str = "keys";
 
 /// The name of the configuration file in a log's directory.
 pub const CONFIG_FILE: &str = "server.toml";
 
-/// Makes a new log in `directory`, and returns its configuration and keys.
+/// Makes a new log in `directory`, with the places of `keys` in its configuration, and returns the
+/// path of that and the public keys.
 ///
 /// # Errors
 ///
@@ -101,23 +121,23 @@ pub fn init(
     grpc_listen: SocketAddr,
     http_listen: SocketAddr,
     engine: Engine,
+    keys: &KeyTable,
 ) -> Result<(PathBuf, Vec<VerifierKey>), InitError> {
     KeyName::new(origin)?;
     let config_path = directory.join(CONFIG_FILE);
     if config_path.exists() {
         return Err(InitError::Exists { path: config_path });
     }
+    let key_directory = directory.join(KEY_DIRECTORY);
+    let keyring = Keyring::new(&key_directory, keys.clone().resolve(directory, &KEY_SLOTS)?);
+    let mut loader = keyring.loader();
+    loader.prepare(&KEY_SLOTS)?;
     if !directory.exists() {
         durable::create_directory(directory)?;
     }
-    let keys = directory.join("keys");
-    durable::create_directory(&keys)?;
-    for (name, kind) in [
-        (ED25519, KeyKind::Ed25519),
-        (ML_DSA_44, KeyKind::MlDsa44),
-        (VRF, KeyKind::Vrf),
-    ] {
-        key_file::create(&keys.join(name), kind, &SecretSeed::generate()?)?;
+    durable::create_directory(&key_directory)?;
+    for slot in &KEY_SLOTS {
+        loader.create(slot)?;
     }
     let mut token = [0; 32];
     getrandom::fill(&mut token)?;
@@ -127,11 +147,11 @@ pub fn init(
         &directory.join("registrar-token"),
         format!("{token}\n").as_bytes(),
     )?;
-    let log_keys = LogKeys::read(&keys, origin)?;
+    let log_keys = LogKeys::open(loader, origin)?;
     let verifier_keys = log_keys.signer.keys();
     let policy = policy_template(&verifier_keys);
     durable::create_new(&directory.join("policy.txt"), policy.as_bytes())?;
-    let text = template(origin, grpc_listen, http_listen, engine);
+    let text = template(origin, grpc_listen, http_listen, engine) + &keys.to_toml();
     // Last, so that a configuration stands for a whole log.
     create_log(engine, &directory.join("store"), &log_keys)?;
     durable::create_new(&config_path, text.as_bytes())?;

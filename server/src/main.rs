@@ -1,9 +1,10 @@
 //! `candor-server`: a key transparency log.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use candor_host::keys::{self, KeyTable, SecretSource};
 use candor_host::{logging, shutdown};
 use candor_server::config::Config;
 use candor_server::storage::Engine;
@@ -44,6 +45,22 @@ enum Command {
         /// What keeps the store. It cannot be changed later.
         #[arg(long, value_enum, default_value = "fjall")]
         engine: Engine,
+        /// Encrypts the key files. Where the passphrase is read from, now and by `run`: prompt,
+        /// file:PATH, credential:NAME or fd:N.
+        #[arg(long, value_name = "SOURCE")]
+        passphrase: Option<SecretSource>,
+        /// A key that is not a file of its own in `keys`, as its line in the table [key] of the
+        /// configuration: 'log-ed25519 = { kind = "ssh-agent", public_key = "ssh-ed25519 ..." }'.
+        #[arg(long, value_name = "LINE")]
+        key: Vec<String>,
+    },
+    /// Encrypts a plain key file: writes the key beside it, with `.enc` behind its name.
+    EncryptKey {
+        /// The plain key file. It stays; remove it when the encrypted one is in use.
+        file: PathBuf,
+        /// Where the new passphrase is read from: prompt, file:PATH, credential:NAME or fd:N.
+        #[arg(long, value_name = "SOURCE", default_value = "prompt")]
+        passphrase: SecretSource,
     },
     /// Serves a log until SIGINT or SIGTERM.
     Run {
@@ -64,7 +81,17 @@ fn main() -> ExitCode {
             grpc_listen,
             http_listen,
             engine,
-        } => make(&directory, &origin, grpc_listen, http_listen, engine),
+            passphrase,
+            key,
+        } => KeyTable::plan(
+            &key,
+            passphrase.as_ref(),
+            Path::new(init::KEY_DIRECTORY),
+            &init::KEY_SLOTS,
+        )
+        .map_err(|error| logging::with_sources(&error))
+        .and_then(|keys| make(&directory, &origin, grpc_listen, http_listen, engine, &keys)),
+        Command::EncryptKey { file, passphrase } => encrypt(&file, &passphrase),
         Command::Run { config, log_json } => serve(&config, log_json),
     };
     match outcome {
@@ -77,18 +104,30 @@ fn main() -> ExitCode {
 }
 
 #[allow(clippy::print_stdout)]
+fn encrypt(file: &Path, passphrase: &SecretSource) -> Result<(), String> {
+    let path = keys::encrypt_file(file, passphrase);
+    println!(
+        "{}",
+        path.map_err(|error| logging::with_sources(&error))?
+            .display()
+    );
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)]
 fn make(
-    directory: &std::path::Path,
+    directory: &Path,
     origin: &str,
     grpc_listen: SocketAddr,
     http_listen: SocketAddr,
     engine: Engine,
+    keys: &KeyTable,
 ) -> Result<(), String> {
-    let (config, keys) = init::init(directory, origin, grpc_listen, http_listen, engine)
+    let (config, vkeys) = init::init(directory, origin, grpc_listen, http_listen, engine, keys)
         .map_err(|error| logging::with_sources(&error))?;
     println!("Made the log {origin} in {}.\n", directory.display());
     println!("Its keys, for witnesses and devices:");
-    for key in keys {
+    for key in vkeys {
         println!("  {key}");
     }
     println!("\nNext:");
@@ -100,7 +139,7 @@ fn make(
     Ok(())
 }
 
-fn serve(config: &std::path::Path, log_json: bool) -> Result<(), String> {
+fn serve(config: &Path, log_json: bool) -> Result<(), String> {
     let format = if log_json {
         logging::Format::Json
     } else {

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use candor_core::note::{Algorithm, Checkpoint, LogVerifier, VerifierKey};
 use candor_host::durable::{self, ReadError};
+use candor_host::keys::{KeyTable, KeyTableError, Keyring};
 use serde::Deserialize;
 use tonic::transport::Uri;
 
+use crate::cosigner::KEY_SLOTS;
 use crate::store::Paths;
 
 /// Most logs of one witness: the anchor of as many stays below 1.5 MiB, and is written with every
@@ -46,6 +48,9 @@ pub enum ConfigError {
         /// What is wrong, and where.
         source: Box<toml::de::Error>,
     },
+    /// The `[key]` table names a key that there is not.
+    #[error(transparent)]
+    Keys(#[from] KeyTableError),
     /// A log's key cannot be read.
     #[error("log {log}, key {key}: {source}")]
     Vkey {
@@ -130,6 +135,8 @@ struct File {
     grpc: SocketAddr,
     #[serde(default = "default_keys")]
     keys: PathBuf,
+    #[serde(default)]
+    key: KeyTable,
     #[serde(default = "default_state")]
     state: PathBuf,
     anchor: Option<PathBuf>,
@@ -188,8 +195,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where it listens for gRPC.
     pub grpc: SocketAddr,
-    /// The directory of its keys.
-    pub keys: PathBuf,
+    /// Its keys.
+    pub keys: Keyring,
     /// The files of its state.
     pub paths: Paths,
     /// The directory of contradictions.
@@ -231,7 +238,10 @@ impl Config {
             name: file.name,
             http: file.http,
             grpc: file.grpc,
-            keys: directory.join(file.keys),
+            keys: Keyring::new(
+                &directory.join(file.keys),
+                file.key.resolve(directory, &KEY_SLOTS)?,
+            ),
             paths: Paths::new(&state, anchor.as_deref()),
             evidence: state.join("evidence"),
             map_wait: Duration::from_millis(file.map_wait_ms),

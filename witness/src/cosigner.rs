@@ -3,25 +3,37 @@
 //! A cosigner's statements follow from its name and key alone, so "I also checked every epoch of
 //! the map" needs a name and keys of its own (c2sp.org/tlog-cosignature, "Additional statements").
 
-use std::path::{Path, PathBuf};
-
-use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey};
 use candor_core::note::{
-    Checkpoint, KeyName, KeyNameError, NoteSigner as _, SignError, SignatureLine, SoftwareSigner,
-    VerifierKey,
+    Algorithm, Checkpoint, KeyName, KeyNameError, NoteSigner, SignError, SignatureLine, VerifierKey,
 };
-use candor_host::durable::WriteError;
-use candor_host::key_file::{self, KeyFileError, KeyKind, SecretSeed};
+use candor_host::key_file::KeyKind;
+use candor_host::keys::{KeyError, KeyLoader, KeySlot, Keyring};
 
 /// What the map witness's name has after the log witness's.
 const MAP_SUFFIX: &str = "/map";
 
-/// The keys' files, in the order of [`Cosigner::keys`].
-const FILES: [(&str, KeyKind); 4] = [
-    ("log-ed25519.key", KeyKind::Ed25519),
-    ("log-ml-dsa-44.key", KeyKind::MlDsa44),
-    ("map-ed25519.key", KeyKind::Ed25519),
-    ("map-ml-dsa-44.key", KeyKind::MlDsa44),
+/// The keys, in the order of [`Cosigner::keys`].
+pub const KEY_SLOTS: [KeySlot; 4] = [
+    KeySlot {
+        name: "log-ed25519",
+        file: "log-ed25519.key",
+        kind: KeyKind::Ed25519,
+    },
+    KeySlot {
+        name: "log-ml-dsa-44",
+        file: "log-ml-dsa-44.key",
+        kind: KeyKind::MlDsa44,
+    },
+    KeySlot {
+        name: "map-ed25519",
+        file: "map-ed25519.key",
+        kind: KeyKind::Ed25519,
+    },
+    KeySlot {
+        name: "map-ml-dsa-44",
+        file: "map-ml-dsa-44.key",
+        kind: KeyKind::MlDsa44,
+    },
 ];
 
 /// Why the keys cannot be used.
@@ -31,25 +43,19 @@ pub enum KeysError {
     /// The operator chose a name that no key can have, or that is too long with `/map`.
     #[error("the witness's name is not a key name, or too long")]
     Name(#[from] KeyNameError),
-    /// A key file cannot be used.
+    /// A key cannot be used, or was not made.
     #[error(transparent)]
-    File(#[from] KeyFileError),
-    /// A key file was not written: it exists, or the environment failed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The environment has no random numbers.
-    #[error("no random numbers: {reason}")]
-    Random {
-        /// What the operating system said.
-        reason: String,
-    },
+    Key(#[from] KeyError),
+    /// One Ed25519 key for both: a cosignature of the one would be one of the other.
+    #[error("log-ed25519 and map-ed25519 are one key; each name needs a key of its own")]
+    Shared,
 }
 
 /// The four keys of a witness.
 #[derive(Debug)]
 pub struct Cosigner {
-    log: [SoftwareSigner; 2],
-    map: [SoftwareSigner; 2],
+    log: [Box<dyn NoteSigner>; 2],
+    map: [Box<dyn NoteSigner>; 2],
 }
 
 impl Cosigner {
@@ -63,50 +69,45 @@ impl Cosigner {
         Ok(())
     }
 
-    /// Makes new keys and writes them into `directory`.
+    /// Makes new keys where the configuration has them, and opens them.
     ///
     /// # Errors
     ///
     /// [`KeysError`]; existing files are never overwritten.
-    pub fn create(directory: &Path, name: &str) -> Result<Self, KeysError> {
+    pub fn create(mut loader: KeyLoader<'_>, name: &str) -> Result<Self, KeysError> {
         names(name)?;
-        for (path, kind) in paths(directory) {
-            let seed = SecretSeed::generate().map_err(|error| KeysError::Random {
-                reason: error.to_string(),
-            })?;
-            key_file::create(&path, kind, &seed)?;
+        for slot in &KEY_SLOTS {
+            loader.create(slot)?;
         }
-        Self::load(directory, name)
+        Self::open(loader, name)
     }
 
-    /// Reads the keys from `directory`.
+    /// Opens the keys of `keyring`.
     ///
     /// # Errors
     ///
     /// [`KeysError`].
-    pub fn load(directory: &Path, name: &str) -> Result<Self, KeysError> {
+    pub fn load(keyring: &Keyring, name: &str) -> Result<Self, KeysError> {
+        Self::open(keyring.loader(), name)
+    }
+
+    fn open(mut loader: KeyLoader<'_>, name: &str) -> Result<Self, KeysError> {
         let (log_name, map_name) = names(name)?;
-        let [log_classic, log_pq, map_classic, map_pq] = paths(directory);
-        let ed25519 = |name: &KeyName, (path, kind): (PathBuf, KeyKind)| {
-            let seed = key_file::read(&path, kind)?;
-            let secret = Ed25519SecretKey::from_seed(seed.expose());
-            Ok::<_, KeysError>(SoftwareSigner::ed25519_cosignature(name.clone(), secret))
+        let [log_classic, log_pq, map_classic, map_pq] = &KEY_SLOTS;
+        let mut pair = |name: &KeyName, classic, pq| {
+            let classic = loader.signer(classic, name.clone(), Algorithm::Ed25519Cosignature)?;
+            let pq = loader.signer(pq, name.clone(), Algorithm::MlDsa44)?;
+            Ok::<_, KeyError>([classic, pq])
         };
-        let ml_dsa_44 = |name: &KeyName, (path, kind): (PathBuf, KeyKind)| {
-            let seed = key_file::read(&path, kind)?;
-            let secret = MlDsa44SecretKey::from_seed(seed.expose());
-            Ok::<_, KeysError>(SoftwareSigner::ml_dsa_44(name.clone(), secret))
-        };
-        Ok(Self {
-            log: [
-                ed25519(&log_name, log_classic)?,
-                ml_dsa_44(&log_name, log_pq)?,
-            ],
-            map: [
-                ed25519(&map_name, map_classic)?,
-                ml_dsa_44(&map_name, map_pq)?,
-            ],
-        })
+        let log = pair(&log_name, log_classic, log_pq)?;
+        let map = pair(&map_name, map_classic, map_pq)?;
+        if log[0]
+            .verifier_key()
+            .has_same_public_key(map[0].verifier_key())
+        {
+            return Err(KeysError::Shared);
+        }
+        Ok(Self { log, map })
     }
 
     /// The public keys: Ed25519 and ML-DSA-44 of the log witness, then of the map witness.
@@ -114,7 +115,7 @@ impl Cosigner {
         self.log
             .iter()
             .chain(&self.map)
-            .map(SoftwareSigner::verifier_key)
+            .map(|signer| signer.verifier_key())
     }
 
     /// How many lines [`Self::cosign`] makes.
@@ -146,8 +147,4 @@ fn names(name: &str) -> Result<(KeyName, KeyName), KeyNameError> {
         KeyName::new(name)?,
         KeyName::new(&format!("{name}{MAP_SUFFIX}"))?,
     ))
-}
-
-fn paths(directory: &Path) -> [(PathBuf, KeyKind); 4] {
-    FILES.map(|(file, kind)| (directory.join(file), kind))
 }

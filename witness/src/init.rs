@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use candor_core::note::VerifierKey;
 use candor_host::durable::{self, WriteError};
+use candor_host::keys::{KeyError, KeyTable, KeyTableError, Keyring};
 
-use crate::cosigner::{Cosigner, KeysError};
+use crate::cosigner::{Cosigner, KEY_SLOTS, KeysError};
 use crate::store::{self, Paths, StoreError};
 
 /// Why no witness was made. Nothing that was there before was overwritten.
@@ -20,13 +21,22 @@ pub enum InitError {
     /// The name is impossible, or the keys cannot be made.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// There is no passphrase for new keys, or no place that can keep one of them.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A key was given a place that there is not.
+    #[error(transparent)]
+    Table(#[from] KeyTableError),
     /// The state cannot be made.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Makes a witness in the new directory `directory`, with `logs` in its configuration, and returns
-/// the path of the configuration and the keys.
+/// The directory of the keys in the witness's.
+pub const KEY_DIRECTORY: &str = "keys";
+
+/// Makes a witness in the new directory `directory`, with `logs` and the places of `keys` in its
+/// configuration, and returns the path of the configuration and the keys.
 ///
 /// # Errors
 ///
@@ -35,17 +45,21 @@ pub fn init(
     directory: &Path,
     name: &str,
     logs: &[VerifierKey],
+    keys: &KeyTable,
 ) -> Result<(PathBuf, Cosigner), InitError> {
     Cosigner::check_name(name)?;
-    let (keys, state) = (directory.join("keys"), directory.join("state"));
+    let (key_directory, state) = (directory.join(KEY_DIRECTORY), directory.join("state"));
+    let keyring = Keyring::new(&key_directory, keys.clone().resolve(directory, &KEY_SLOTS)?);
+    let mut loader = keyring.loader();
+    loader.prepare(&KEY_SLOTS)?;
     durable::create_directory(directory)?;
-    durable::create_directory(&keys)?;
+    durable::create_directory(&key_directory)?;
     durable::create_directory(&state)?;
-    let cosigner = Cosigner::create(&keys, name)?;
+    let cosigner = Cosigner::create(loader, name)?;
     store::create(&Paths::new(&state, None))?;
     // Last, so that a directory with a configuration is complete.
     let path = directory.join("witness.toml");
-    durable::create_new(&path, config(name, logs).as_bytes())?;
+    durable::create_new(&path, config(name, logs, keys).as_bytes())?;
     Ok((path, cosigner))
 }
 
@@ -63,8 +77,9 @@ pub fn policy_lines(cosigner: &Cosigner, url: &str) -> String {
     lines
 }
 
-fn config(name: &str, logs: &[VerifierKey]) -> String {
+fn config(name: &str, logs: &[VerifierKey], keys: &KeyTable) -> String {
     let mut text = TEMPLATE.replace("NAME", &quoted(name));
+    text.push_str(&keys.to_toml());
     let mut by_origin: BTreeMap<&str, Vec<&VerifierKey>> = BTreeMap::new();
     for key in logs {
         by_origin.entry(key.name().as_str()).or_default().push(key);
@@ -94,7 +109,14 @@ name = NAME
 # http = "127.0.0.1:7380"
 # grpc = "127.0.0.1:7381"
 
+# The directory of the keys' plain files. Other places for a key, see docs/keys.md:
+#
+# [key]
+# log-ed25519 = { kind = "encrypted-file", path = "...", passphrase = "credential:NAME" }
+# log-ed25519 = { kind = "ssh-agent", public_key = "ssh-ed25519 ..." }
+# log-ed25519 = { kind = "pkcs11", module = "/...", token = "...", label = "...", pin = "file:..." }
 # keys = "keys"
+
 # state = "state"
 
 # How far each log had come, apart from the database: a database that is behind it was restored

@@ -2,14 +2,15 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use candor_core::note::VerifierKey;
+use candor_host::keys::{self, KeyTable, SecretSource};
 use candor_host::logging::{self, Format};
 use candor_host::shutdown;
 use candor_witness::config::{Config, LogFormat};
-use candor_witness::cosigner::Cosigner;
+use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
 use candor_witness::store;
@@ -47,6 +48,8 @@ enum Command {
         /// Where logs will reach the witness, for the policy lines [default: https://NAME].
         #[arg(long, value_name = "URL")]
         url: Option<String>,
+        #[command(flatten)]
+        keys: NewKeys,
     },
     /// Runs the witness until SIGINT or SIGTERM.
     Run {
@@ -59,6 +62,14 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgument,
     },
+    /// Encrypts a plain key file: writes the key beside it, with `.enc` behind its name.
+    EncryptKey {
+        /// The plain key file. It stays; remove it when the encrypted one is in use.
+        file: PathBuf,
+        /// Where the new passphrase is read from: prompt, file:PATH, credential:NAME or fd:N.
+        #[arg(long, value_name = "SOURCE", default_value = "prompt")]
+        passphrase: SecretSource,
+    },
     /// Removes the alarms of a log, so that it is cosigned again. The witness must be stopped.
     ///
     /// What the witness remembers of the log stays, and so do the files of evidence. Do this only
@@ -69,6 +80,19 @@ enum Command {
         /// The log's origin.
         origin: String,
     },
+}
+
+/// Where new keys are kept.
+#[derive(Debug, clap::Args)]
+struct NewKeys {
+    /// Encrypts the key files. Where the passphrase is read from, now and by `run`: prompt,
+    /// file:PATH, credential:NAME or fd:N.
+    #[arg(long, value_name = "SOURCE")]
+    passphrase: Option<SecretSource>,
+    /// A key that is not a file of its own in `keys`, as its line in the table [key] of the
+    /// configuration: 'log-ed25519 = { kind = "ssh-agent", public_key = "ssh-ed25519 ..." }'.
+    #[arg(long, value_name = "LINE")]
+    key: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,8 +135,15 @@ fn execute(command: Command) -> Result<(), Failure> {
             name,
             log,
             url,
+            keys,
         } => {
-            let (path, cosigner) = init::init(&directory, &name, &log)?;
+            let keys = KeyTable::plan(
+                &keys.key,
+                keys.passphrase.as_ref(),
+                Path::new(init::KEY_DIRECTORY),
+                &KEY_SLOTS,
+            )?;
+            let (path, cosigner) = init::init(&directory, &name, &log, &keys)?;
             let url = url.unwrap_or_else(|| format!("https://{name}"));
             let mut out = io::stdout();
             writeln!(out, "# Configuration: {}", path.display())?;
@@ -130,6 +161,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             for key in Cosigner::load(&config.keys, &config.name)?.keys() {
                 writeln!(io::stdout(), "{key}")?;
             }
+            Ok(())
+        }
+        Command::EncryptKey { file, passphrase } => {
+            let path = keys::encrypt_file(&file, &passphrase)?;
+            writeln!(io::stdout(), "{}", path.display())?;
             Ok(())
         }
         Command::ClearEvidence { config, origin } => clear_evidence(&config.read()?, &origin),

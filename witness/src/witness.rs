@@ -359,6 +359,7 @@ mod tests {
     use candor_core::Hash;
     use candor_core::crypto::Ed25519SecretKey;
     use candor_core::note::{KeyName, NoteSigner as _, SignedNote, SoftwareSigner};
+    use candor_host::keys::{KeyTable, Keyring};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -382,6 +383,10 @@ mod tests {
         }
     }
 
+    fn keyring(directory: &Path) -> Keyring {
+        Keyring::new(directory, KeyTable::default())
+    }
+
     fn witness(directory: &Path, crashes: bool) -> (Arc<Witness>, WriterThread) {
         let metrics = Metrics::default();
         let paths = Paths::new(directory, None);
@@ -390,7 +395,7 @@ mod tests {
             Store::open_with(&paths, &metrics, CancellationToken::new(), hook).unwrap();
         let verifier = LogVerifier::new(ORIGIN, vec![log().verifier_key().clone()]);
         let witness = Witness::new(
-            Cosigner::load(directory, "w.example").unwrap(),
+            Cosigner::load(&keyring(directory), "w.example").unwrap(),
             [(ORIGIN.to_owned(), Log::new(verifier, None))].into(),
             store,
             Evidence::open(&directory.join("evidence")).unwrap(),
@@ -403,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn after_a_crash_between_record_and_answer_the_client_is_told_where_to_go_on() {
         let directory = tempfile::tempdir().unwrap();
-        Cosigner::create(directory.path(), "w.example").unwrap();
+        Cosigner::create(keyring(directory.path()).loader(), "w.example").unwrap();
         store::create(&Paths::new(directory.path(), None)).unwrap();
         let (crashing, thread) = witness(directory.path(), true);
         let unanswered = crashing.add_checkpoint(request(0)).await;
@@ -429,7 +434,7 @@ mod tests {
     #[tokio::test]
     async fn too_many_requests_at_once_are_refused() {
         let directory = tempfile::tempdir().unwrap();
-        Cosigner::create(directory.path(), "w.example").unwrap();
+        Cosigner::create(keyring(directory.path()).loader(), "w.example").unwrap();
         store::create(&Paths::new(directory.path(), None)).unwrap();
         let (witness, thread) = witness(directory.path(), false);
         let all = u32::try_from(REQUESTS_MAX).unwrap();

@@ -69,6 +69,104 @@ fn init_makes_a_witness_once_and_prints_lines_of_a_policy() {
 }
 
 #[test]
+fn keys_are_encrypted_if_there_is_a_passphrase() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    candor_host::durable::create_new(&at("passphrase"), b"correct horse\n").unwrap();
+    let init = ["init", "w", "--name", "w.example/1"];
+    let passphrase = ["--passphrase", "file:passphrase"];
+    let printed = stdout(&run(
+        directory.path(),
+        &[&init[..], &passphrase].concat(),
+        "",
+    ));
+    let vkeys = ["vkeys", "--config", "w/witness.toml"];
+    let keys = stdout(&run(directory.path(), &vkeys, ""));
+    assert!(keys.lines().all(|key| printed.contains(key)));
+    for file in std::fs::read_dir(at("w/keys")).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        assert!(text.starts_with("candor-encrypted-key v1 "), "{text}");
+    }
+
+    // One of them was plain before.
+    let plain = ["init", "p", "--name", "w.example/2"];
+    stdout(&run(directory.path(), &plain, ""));
+    let vkeys = ["vkeys", "--config", "p/witness.toml"];
+    let keys = stdout(&run(directory.path(), &vkeys, ""));
+    let encrypt = ["encrypt-key", "p/keys/map-ed25519.key"];
+    let written = stdout(&run(
+        directory.path(),
+        &[&encrypt[..], &passphrase].concat(),
+        "",
+    ));
+    assert_eq!(written, "p/keys/map-ed25519.key.enc\n");
+    std::fs::remove_file(at("p/keys/map-ed25519.key")).unwrap();
+    let mut config = std::fs::read_to_string(at("p/witness.toml")).unwrap();
+    config.push_str(
+        "[key]\nmap-ed25519 = { kind = \"encrypted-file\", \
+         path = \"keys/map-ed25519.key.enc\", passphrase = \"file:../passphrase\" }\n",
+    );
+    std::fs::write(at("p/witness.toml"), &config).unwrap();
+    assert_eq!(stdout(&run(directory.path(), &vkeys, "")), keys);
+
+    std::fs::write(at("passphrase"), "wrong horse\n").unwrap();
+    let refused = run(directory.path(), &vkeys, "");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("wrong passphrase for"), "{error}");
+    assert!(!error.contains("horse"), "{error}");
+}
+
+#[test]
+fn a_witness_has_two_ed25519_keys_wherever_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    stdout(&run(
+        directory.path(),
+        &["init", "w", "--name", "w.example/1"],
+        "",
+    ));
+    let path = directory.path().join("w/witness.toml");
+    let mut config = std::fs::read_to_string(&path).unwrap();
+    config.push_str("[key.map-ed25519]\nkind = \"file\"\npath = \"keys/log-ed25519.key\"\n");
+    std::fs::write(&path, config).unwrap();
+    let refused = run(
+        directory.path(),
+        &["vkeys", "--config", "w/witness.toml"],
+        "",
+    );
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("are one key"), "{error}");
+}
+
+#[test]
+fn an_init_that_cannot_keep_its_keys_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1"];
+    for keys in [
+        ["--passphrase", "file:nowhere"],
+        ["--key", "log = { kind = \"file\", path = \"x\" }"],
+        [
+            "--key",
+            "log-ml-dsa-44 = { kind = \"pkcs11\", module = \"/m\", token = \"t\", \
+             label = \"l\", pin = \"prompt\" }",
+        ],
+        [
+            "--key",
+            "map-ed25519 = { kind = \"ssh-agent\", socket = \"nowhere\", public_key = \
+             \"ssh-ed25519 \
+             AAAAC3NzaC1lZDI1NTE5AAAAIB4BDk8XTaz1YCPEan7FV4SkTVAfAW1/HyHhX1d2EgvQ\" }",
+        ],
+    ] {
+        let output = run(directory.path(), &[&init[..], &keys].concat(), "");
+        assert_eq!(output.status.code(), Some(1), "{keys:?}");
+    }
+    let usage = [&init[..], &["--passphrase", "correct horse"]].concat();
+    let output = run(directory.path(), &usage, "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn alarms_are_cleared_only_when_the_origin_is_typed() {
     let directory = tempfile::tempdir().unwrap();
     let init = ["init", "w", "--name", "w.example/1", "--log", &vkey()];

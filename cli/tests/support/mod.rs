@@ -81,7 +81,15 @@ impl World {
         let free = [free_port(), free_port()];
         let [grpc, http] = [&free[0], &free[1]].map(|port| port.local_addr().unwrap());
         drop(free);
-        let (path, _) = init::init(&log, "log.example/test", grpc, http, Engine::Fjall).unwrap();
+        let (path, _) = init::init(
+            &log,
+            "log.example/test",
+            grpc,
+            http,
+            Engine::Fjall,
+            &Default::default(),
+        )
+        .unwrap();
         let mut config = Config::read(&path).unwrap();
         config.epoch_interval_ms = 20;
         config.cache_mib = 8;

@@ -141,7 +141,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// [`RunError`]; its message says what an operator can do.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
     let policy = Arc::new(config.read_policy()?);
-    let keys = LogKeys::read(&config.keys, &config.origin)?;
+    let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
     let registrar = Arc::new(read_token(&config.registrar_token)?);
     let witnesses = WitnessNode::of_policy(&policy).map_err(|message| RunError::Policy {
         path: config.policy.clone(),

@@ -36,8 +36,15 @@ impl Site {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
-        let (config, _) =
-            init::init(&dir.path().join("log"), ORIGIN, any, any, Engine::Fjall).unwrap();
+        let (config, _) = init::init(
+            &dir.path().join("log"),
+            ORIGIN,
+            any,
+            any,
+            Engine::Fjall,
+            &Default::default(),
+        )
+        .unwrap();
         Self { config, _dir: dir }
     }
 

@@ -32,7 +32,7 @@ impl Home {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().join("w");
         let key = log_key(1).verifier_key().clone();
-        let (path, cosigner) = init::init(&home, NAME, &[key]).unwrap();
+        let (path, cosigner) = init::init(&home, NAME, &[key], &Default::default()).unwrap();
         let config = std::fs::read_to_string(&path).unwrap();
         let ports = "http = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:0\"\n";
         std::fs::write(&path, format!("{top}{ports}{config}{log}")).unwrap();
