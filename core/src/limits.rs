@@ -100,6 +100,13 @@ pub const STATE_BYTES_MAX: usize = VALUE_BYTES_MAX - 1;
 /// line, and a note (c2sp.org/tlog-witness).
 pub const ADD_CHECKPOINT_BYTES_MAX: usize = 24 + LOG_PROOF_HASHES_MAX * 45 + 1 + NOTE_BYTES_MAX;
 
+/// Longest `sign-subtree` body in bytes: the range (8 + 19 + 1 + 19 + 1), the subtree's hash and 63
+/// proof lines of 45 each, a blank line, and a note (c2sp.org/tlog-witness).
+pub const SIGN_SUBTREE_BYTES_MAX: usize = 48 + (1 + LOG_PROOF_HASHES_MAX) * 45 + 1 + NOTE_BYTES_MAX;
+
+/// Longest list of logs in bytes: 16,384 logs of 512 bytes each.
+pub const LOG_LIST_BYTES_MAX: usize = 8 << 20;
+
 /// Longest extra data of a tlog-proof in bytes: an account answer of 128 values of 64 KiB each,
 /// and as much again for its proofs.
 pub const TLOG_PROOF_EXTRA_BYTES_MAX: usize = 16 << 20;

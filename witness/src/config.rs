@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,11 +13,9 @@ use serde::Deserialize;
 use tonic::transport::Uri;
 
 use crate::cosigner::KEY_SLOTS;
+use crate::lists::{LISTS_MAX, ListSource, ListSourceError};
+use crate::logs::LOGS_MAX;
 use crate::store::Paths;
-
-/// Most logs of one witness: the anchor of as many stays below 1.5 MiB, and is written with every
-/// group of changes.
-pub const LOGS_MAX: usize = 4096;
 
 /// Most keys of one log, so that a note with one ML-DSA-44 line of each fits beside ours.
 pub const LOG_KEYS_MAX: usize = 8;
@@ -109,6 +108,20 @@ pub enum ConfigError {
         /// How many.
         count: usize,
     },
+    /// A list is neither a file nor at an address that can be used.
+    #[error("list {list}: {source}")]
+    List {
+        /// Which list, counted from 1.
+        list: usize,
+        /// What is wrong with it.
+        source: ListSourceError,
+    },
+    /// More lists than a witness takes.
+    #[error("{count} lists are more than {LISTS_MAX}")]
+    ListCount {
+        /// How many.
+        count: usize,
+    },
     /// The wait is too long.
     #[error("map_wait_ms is more than {MAP_WAIT_MS_MAX}")]
     MapWait,
@@ -145,6 +158,8 @@ struct File {
     #[serde(default)]
     log_format: LogFormat,
     #[serde(default)]
+    lists: Vec<String>,
+    #[serde(default)]
     log: Vec<LogFile>,
 }
 
@@ -154,6 +169,7 @@ struct LogFile {
     origin: Option<String>,
     vkeys: Vec<String>,
     grpc: Option<String>,
+    qpd: Option<NonZeroU32>,
 }
 
 fn default_http() -> SocketAddr {
@@ -183,6 +199,8 @@ pub struct LogConfig {
     pub verifier: LogVerifier,
     /// Where it serves its audit feed, if its map is to be checked.
     pub grpc: Option<Uri>,
+    /// How many requests it may make a day, if that is to be limited.
+    pub qpd: Option<u32>,
 }
 
 /// A configuration that makes sense. Its paths do not depend on the working directory more than
@@ -207,6 +225,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// The logs, by origin.
     pub logs: BTreeMap<String, LogConfig>,
+    /// The lists from which logs are added.
+    pub lists: Vec<ListSource>,
 }
 
 impl Config {
@@ -247,8 +267,19 @@ impl Config {
             map_wait: Duration::from_millis(file.map_wait_ms),
             log_format: file.log_format,
             logs: check_logs(file.log)?,
+            lists: check_lists(file.lists, directory)?,
         })
     }
+}
+
+fn check_lists(lists: Vec<String>, directory: &Path) -> Result<Vec<ListSource>, ConfigError> {
+    if lists.len() > LISTS_MAX {
+        return Err(ConfigError::ListCount { count: lists.len() });
+    }
+    let checked = lists.iter().zip(1..).map(|(text, list)| {
+        ListSource::new(text, directory).map_err(|source| ConfigError::List { list, source })
+    });
+    checked.collect()
 }
 
 fn check_logs(files: Vec<LogFile>) -> Result<BTreeMap<String, LogConfig>, ConfigError> {
@@ -301,6 +332,7 @@ fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
     Ok(LogConfig {
         verifier: LogVerifier::new(&origin, keys),
         grpc,
+        qpd: file.qpd.map(NonZeroU32::get),
     })
 }
 

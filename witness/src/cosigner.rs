@@ -4,7 +4,8 @@
 //! the map" needs a name and keys of its own (c2sp.org/tlog-cosignature, "Additional statements").
 
 use candor_core::note::{
-    Algorithm, Checkpoint, KeyName, KeyNameError, NoteSigner, SignError, SignatureLine, VerifierKey,
+    Algorithm, Checkpoint, KeyName, KeyNameError, LogVerifier, LogVerifyError, NoteSigner,
+    SignError, SignatureLine, SignedNote, SubtreeHead, VerifierKey,
 };
 use candor_host::key_file::KeyKind;
 use candor_host::keys::{KeyError, KeyLoader, KeySlot, Keyring};
@@ -139,6 +140,36 @@ impl Cosigner {
         signers
             .map(|signer| signer.sign(checkpoint, timestamp_s))
             .collect()
+    }
+
+    /// Cosigns a part of the checkpoint `note`, under those of its names by which it cosigned
+    /// that: the map's only if `with_map`. `None` if it did not cosign the checkpoint, or if a line
+    /// that claims so does not verify.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`].
+    pub fn cosign_subtree(
+        &self,
+        note: &SignedNote,
+        part: &SubtreeHead<'_>,
+        with_map: bool,
+    ) -> Result<Option<Vec<SignatureLine>>, SignError> {
+        let mut lines = Vec::new();
+        let map = with_map.then_some(&self.map);
+        for signers in [Some(&self.log), map].into_iter().flatten() {
+            let keys = signers.iter().map(|signer| signer.verifier_key().clone());
+            match LogVerifier::new(part.origin, keys.collect()).verify(note) {
+                Ok(_) => {
+                    for signer in signers {
+                        lines.extend(part.sign(&**signer)?);
+                    }
+                }
+                Err(LogVerifyError::NotSigned) => {}
+                Err(_) => return Ok(None),
+            }
+        }
+        Ok(Some(lines).filter(|lines| !lines.is_empty()))
     }
 }
 

@@ -11,7 +11,7 @@ use candor_core::Hash;
 use candor_core::log::{ProofError, verify_consistency};
 use candor_core::note::{
     AddCheckpoint, BodyError, Checkpoint, CheckpointError, LogCheckpoint, LogVerifier,
-    LogVerifyError,
+    LogVerifyError, SignedNote,
 };
 use thiserror::Error;
 
@@ -70,8 +70,15 @@ pub enum Refusal {
     /// Size 0 with another root than that of the empty tree (422); the log is at fault.
     #[error("checkpoint of size 0 has not the root of the empty tree")]
     EmptyRoot,
-    /// The proof does not show that the checkpoint follows the recorded one (422). That alone
-    /// accuses nobody.
+    /// The subtree ends behind the checkpoint (400); the client is at fault.
+    #[error("subtree ends behind the checkpoint")]
+    SubtreeBeyond,
+    /// The checkpoint to which a subtree belongs has no valid cosignature of ours (403); the client
+    /// is at fault.
+    #[error("checkpoint has no valid cosignature of this witness")]
+    NotCosigned,
+    /// The proof does not show that the checkpoint follows the recorded one, or has the subtree
+    /// (422). That alone accuses nobody.
     #[error("consistency is not proved: {0}")]
     Inconsistent(ProofError),
 }
@@ -112,18 +119,26 @@ impl Submission {
     }
 }
 
-/// Checks that a log of ours signed the request's checkpoint; `log` finds the keys of an origin.
+/// The checkpoint of a note. Nobody vouches for it yet.
+///
+/// # Errors
+///
+/// [`Refusal::Checkpoint`].
+pub fn read_checkpoint(note: &SignedNote) -> Result<Checkpoint, Refusal> {
+    Checkpoint::parse(note.text()).map_err(Refusal::Checkpoint)
+}
+
+/// Checks that a log of ours, whose keys are in `log`, signed the request's checkpoint.
 ///
 /// # Errors
 ///
 /// [`Refusal::Checkpoint`], [`Refusal::UnknownLog`] or [`Refusal::Unsigned`], in this order.
-pub fn admit<'a>(
-    request: AddCheckpoint,
-    log: impl FnOnce(&str) -> Option<&'a LogVerifier>,
-) -> Result<Submission, Refusal> {
-    let checkpoint = Checkpoint::parse(request.note.text()).map_err(Refusal::Checkpoint)?;
-    let verifier = log(checkpoint.origin()).ok_or(Refusal::UnknownLog)?;
-    let checkpoint = verifier.verify(&request.note).map_err(Refusal::Unsigned)?;
+pub fn admit(request: AddCheckpoint, log: &LogVerifier) -> Result<Submission, Refusal> {
+    let checkpoint = log.verify(&request.note).map_err(|error| match error {
+        LogVerifyError::Checkpoint(error) => Refusal::Checkpoint(error),
+        LogVerifyError::UnknownOrigin => Refusal::UnknownLog,
+        error => Refusal::Unsigned(error),
+    })?;
     Ok(Submission {
         old_size: request.old_size,
         proof: request.proof,

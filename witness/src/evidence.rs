@@ -156,7 +156,7 @@ mod tests {
             note: SignedNote::new(checkpoint.to_text(), vec![line]).unwrap(),
         };
         let verifier = LogVerifier::new("log.example", vec![log.verifier_key().clone()]);
-        admit(request, |_| Some(&verifier)).unwrap()
+        admit(request, &verifier).unwrap()
     }
 
     #[test]

@@ -97,8 +97,8 @@ impl witness_server::Witness for Service {
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
         let origin = request.into_inner().origin;
-        let is_ours = self.witness.logs().contains_key(&origin);
-        let state = is_ours.then(|| self.witness.entry(&origin).state).flatten();
+        let log = self.witness.logs().find(&origin);
+        let state = log.and_then(|log| self.witness.entry(log.origin()).state);
         let state = state.ok_or_else(|| Status::not_found("no checkpoint"))?;
         Ok(Response::new(GetCheckpointResponse {
             checkpoint: state.cosigned_note().to_bytes().into(),
@@ -125,7 +125,7 @@ fn status(error: &AddError) -> Status {
         Outcome::UnknownLog => Code::NotFound,
         Outcome::Unsigned => Code::PermissionDenied,
         Outcome::Conflict | Outcome::Inconsistent => Code::FailedPrecondition,
-        Outcome::Busy => Code::ResourceExhausted,
+        Outcome::Busy | Outcome::RateLimited => Code::ResourceExhausted,
         Outcome::Suspended | Outcome::Failed => Code::Unavailable,
     };
     Status::new(code, error.to_string())

@@ -1,22 +1,26 @@
 //! The witness over HTTP: c2sp.org/tlog-witness, metrics, health, and a page for people.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use candor_core::limits::ADD_CHECKPOINT_BYTES_MAX;
-use candor_core::note::{AddCheckpoint, SIZE_CONTENT_TYPE, encode_cosignatures, encode_size};
+use candor_core::limits::SIGN_SUBTREE_BYTES_MAX;
+use candor_core::note::{
+    AddCheckpoint, SIZE_CONTENT_TYPE, SignSubtree, SignatureLine, encode_cosignatures, encode_size,
+};
 use candor_host::http::Limits;
 use candor_host::metrics;
 
 use crate::decision::Refusal;
 use crate::metrics::Outcome;
+use crate::page;
 use crate::witness::{AddError, Witness, now_s};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -25,7 +29,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// within the default time of a request.
 pub fn limits() -> Limits {
     Limits {
-        body_bytes: ADD_CHECKPOINT_BYTES_MAX,
+        body_bytes: SIGN_SUBTREE_BYTES_MAX,
         ..Limits::default()
     }
 }
@@ -34,6 +38,8 @@ pub fn limits() -> Limits {
 pub fn router(witness: Arc<Witness>) -> Router {
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
+        .route("/sign-subtree", post(sign_subtree))
+        .route("/{origin}", get(log_page))
         .route("/{origin}/checkpoint", get(checkpoint))
         .route("/metrics", get(metrics_text))
         .route("/livez", get(|| async { "ok\n" }))
@@ -50,7 +56,22 @@ async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Res
             return failure(&AddError::Refused(Refusal::Body(error)));
         }
     };
-    match witness.add_checkpoint(request).await {
+    answer(witness.add_checkpoint(request).await)
+}
+
+async fn sign_subtree(State(witness): State<Arc<Witness>>, body: Bytes) -> Response {
+    let request = match SignSubtree::parse(&body) {
+        Ok(request) => request,
+        Err(error) => {
+            witness.metrics().subtree(Outcome::Malformed);
+            return failure(&AddError::Refused(Refusal::Body(error)));
+        }
+    };
+    answer(witness.sign_subtree(request).await)
+}
+
+fn answer(result: Result<Vec<SignatureLine>, AddError>) -> Response {
+    match result {
         Ok(lines) => ([(CONTENT_TYPE, TEXT)], encode_cosignatures(&lines)).into_response(),
         Err(error) => failure(&error),
     }
@@ -69,22 +90,30 @@ fn failure(error: &AddError) -> Response {
         Outcome::Conflict => StatusCode::CONFLICT,
         Outcome::Inconsistent => StatusCode::UNPROCESSABLE_ENTITY,
         Outcome::Suspended | Outcome::Failed => StatusCode::SERVICE_UNAVAILABLE,
-        Outcome::Busy => StatusCode::TOO_MANY_REQUESTS,
+        Outcome::Busy | Outcome::RateLimited => StatusCode::TOO_MANY_REQUESTS,
     };
     let mut response = (status, [(CONTENT_TYPE, TEXT)], format!("{error}\n")).into_response();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(RETRY_AFTER, 1.into());
+    let retry_after_s = match error {
+        AddError::RateLimited { retry_after_s } => Some(*retry_after_s),
+        AddError::Busy => Some(1),
+        _ => None,
+    };
+    if let Some(retry_after_s) = retry_after_s {
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, retry_after_s.into());
     }
     response
 }
 
 async fn checkpoint(State(witness): State<Arc<Witness>>, uri: Uri, _: Path<String>) -> Response {
     let path = uri.path().trim_start_matches('/');
-    let state = witness
-        .origin_at(path)
-        .and_then(|origin| witness.entry(origin).state);
+    let log = witness.logs().at_path(path);
+    let state = log.and_then(|log| witness.entry(log.origin()).state);
     match state {
-        Some(state) => ([(CONTENT_TYPE, TEXT)], state.cosigned_note().to_bytes()).into_response(),
+        Some(state) => {
+            let headers = [(CONTENT_TYPE, TEXT), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            (headers, state.cosigned_note().to_bytes()).into_response()
+        }
         None => (StatusCode::NOT_FOUND, "no checkpoint\n").into_response(),
     }
 }
@@ -106,27 +135,23 @@ async fn ready(State(witness): State<Arc<Witness>>) -> Response {
 }
 
 async fn page(State(witness): State<Arc<Witness>>) -> Response {
-    let now_s = now_s();
-    let mut text = "candor-witness\n".to_owned();
-    for (origin, log) in witness.logs() {
-        let entry = witness.entry(origin);
-        let _ = write!(text, "\n{origin}\n  size: {}\n", entry.recorded().size);
-        if let Some(state) = &entry.state {
-            let age_s = now_s.saturating_sub(state.timestamp_s());
-            let _ = writeln!(text, "  age: {age_s} s");
-        }
-        if let Some(map) = &log.map {
-            let _ = writeln!(text, "  map checked up to: {}", map.size());
-        }
-        if let Some(reason) = &entry.fork {
-            let _ = writeln!(text, "  ALARM, no longer cosigned: {reason}");
-        }
-        if entry.is_behind_anchor {
-            text.push_str("  ALARM, no longer cosigned: the database is behind the anchor\n");
-        }
-        if let Some(reason) = &entry.map_alarm {
-            let _ = writeln!(text, "  ALARM, map no longer cosigned: {reason}");
-        }
+    html(page::overview(&witness, now_s()))
+}
+
+async fn log_page(State(witness): State<Arc<Witness>>, uri: Uri, _: Path<String>) -> Response {
+    let path = format!("{}/checkpoint", uri.path().trim_start_matches('/'));
+    match witness.logs().at_path(&path) {
+        Some(log) => html(page::log(&witness, &log, now_s())),
+        None => (StatusCode::NOT_FOUND, "no such log\n").into_response(),
     }
-    ([(CONTENT_TYPE, TEXT)], text).into_response()
+}
+
+fn html(page: String) -> Response {
+    let headers = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, page).into_response()
 }

@@ -119,9 +119,13 @@ name = NAME
 
 # state = "state"
 
-# How far each log had come, apart from the database: a database that is behind it was restored
-# from a backup, and is not used to sign. Best on another disk. Default: anchor in the state.
+# How far each log had come, apart from the database: where both differ, one of them came from a
+# backup, and the log is in quarantine. Best on another disk. Default: anchor in the state.
 # anchor = "/mnt/other-disk/candor-witness-anchor"
+
+# Lists of logs in the format logs/v0 (witness-network.org/log-list-format), files or https. They
+# only add logs, and change no keys.
+# lists = ["https://witness-network.org/..."]
 
 # How long a request waits for the check of the log's map before it is answered without the map's
 # cosignatures.
@@ -135,6 +139,7 @@ name = NAME
 # [[log]]
 # vkeys = ["..."]     the keys it signs checkpoints with
 # origin = "..."      only if its keys have another name
+# qpd = 86400         how often it may grow a day; without it, as often as it likes
 # grpc = "http://..." address of a Candor log's gRPC, to check its map; without it only the log is
 #                     witnessed
 "#;

@@ -4,16 +4,19 @@
 //! has it admitted and decided ([`decision`]), signs ([`cosigner`]), records it durably ([`store`])
 //! and only then lets the signatures go. For logs of Candor a follower ([`map`]) also checks every
 //! epoch's audit delta; the map's keys sign only sizes that it has checked. What contradicts is
-//! kept ([`evidence`]).
+//! kept ([`evidence`]). Further logs come from [`lists`] and by a command ([`added`]).
 //!
 //! # What is in scope
 //!
-//! `add-checkpoint` and the monitoring path of c2sp.org/tlog-witness, and `candor.v1.Witness`.
+//! All of c2sp.org/tlog-witness (`add-checkpoint`, `sign-subtree`, the monitoring path), and
+//! `candor.v1.Witness`.
 //!
 //! # What is out of scope
 //!
-//! TLS and limits by address, which are a proxy's business, and cosignatures of subtrees.
+//! TLS and limits by address, which are a proxy's business.
 
+pub mod added;
+pub mod allowance;
 pub mod config;
 pub mod cosigner;
 pub mod decision;
@@ -21,9 +24,14 @@ pub mod evidence;
 pub mod grpc;
 pub mod http;
 pub mod init;
+pub mod lists;
+pub mod logs;
 pub mod map;
 pub mod metrics;
+mod page;
 pub mod server;
 pub mod state;
 pub mod store;
+mod subtrees;
+mod suspicion;
 pub mod witness;

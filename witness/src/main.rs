@@ -5,11 +5,12 @@ use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use candor_core::note::VerifierKey;
+use candor_core::note::{ListedLog, VerifierKey};
 use candor_host::keys::{self, KeyTable, SecretSource};
 use candor_host::logging::{self, Format};
 use candor_host::shutdown;
-use candor_witness::config::{Config, LogFormat};
+use candor_witness::added;
+use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
 use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
@@ -70,6 +71,27 @@ enum Command {
         #[arg(long, value_name = "SOURCE", default_value = "prompt")]
         passphrase: SecretSource,
     },
+    /// Adds a log, to a running witness too: it takes it over within seconds.
+    ///
+    /// The log is witnessed as any C2SP log; one whose map is to be checked goes into the
+    /// configuration. A log keeps the keys with which it was added: they, too, are changed in the
+    /// configuration only, where a section of the same origin goes before.
+    AddLog {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// The keys that the log signs with, type 0x01 or 0x06.
+        #[arg(required = true, value_name = "VKEY")]
+        keys: Vec<VerifierKey>,
+        /// The log's origin, if it is not the name of its keys.
+        #[arg(long)]
+        origin: Option<String>,
+        /// How many requests it may make a day.
+        #[arg(long, default_value_t = 86_400)]
+        qpd: u32,
+        /// How to reach people about the log.
+        #[arg(long, default_value = "unknown")]
+        contact: String,
+    },
     /// Removes the alarms of a log, so that it is cosigned again. The witness must be stopped.
     ///
     /// What the witness remembers of the log stays, and so do the files of evidence. Do this only
@@ -79,6 +101,27 @@ enum Command {
         config: ConfigArgument,
         /// The log's origin.
         origin: String,
+    },
+    /// Ends the quarantine of a log without a proof. The witness must be stopped.
+    ///
+    /// A log is in quarantine when the witness may have signed more of it than it remembers. By
+    /// default it ends when the log proves that it grew from the largest record; ending it here
+    /// goes on from what the database holds. Ask the log, its monitors and other witnesses first:
+    /// if a newer checkpoint with this witness's cosignature exists, make a new witness instead.
+    EndQuarantine {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// The log's origin.
+        origin: String,
+    },
+    /// Marks the state as restored from a backup. The witness must be stopped.
+    ///
+    /// Run it after a database was restored, before the next start. Every log goes into quarantine.
+    /// Leave the newest anchor in place: with it each log can prove that it grew. Without it, or
+    /// with one of the same backup, only `end-quarantine` ends the quarantine of each log.
+    Restore {
+        #[command(flatten)]
+        config: ConfigArgument,
     },
 }
 
@@ -168,7 +211,16 @@ fn execute(command: Command) -> Result<(), Failure> {
             writeln!(io::stdout(), "{}", path.display())?;
             Ok(())
         }
+        Command::AddLog {
+            config,
+            keys,
+            origin,
+            qpd,
+            contact,
+        } => add_log(&config.read()?, &keys, origin.as_deref(), qpd, &contact),
         Command::ClearEvidence { config, origin } => clear_evidence(&config.read()?, &origin),
+        Command::EndQuarantine { config, origin } => end_quarantine(&config.read()?, &origin),
+        Command::Restore { config } => restore(&config.read()?),
     }
 }
 
@@ -186,21 +238,94 @@ async fn run(config: Config) -> Result<(), Failure> {
     Ok(server.serve(shutdown).await?)
 }
 
-fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
-    if !config.logs.contains_key(origin) {
-        return Err(format!("no log {origin} is configured").into());
+fn add_log(
+    config: &Config,
+    keys: &[VerifierKey],
+    origin: Option<&str>,
+    qpd: u32,
+    contact: &str,
+) -> Result<(), Failure> {
+    let name = keys.first().map(|key| key.name().as_str());
+    let has_one_name = keys.iter().all(|key| Some(key.name().as_str()) == name);
+    let origin = match (origin, name) {
+        (Some(origin), _) => origin,
+        (None, Some(name)) if has_one_name => name,
+        (None, _) => return Err("the keys have different names; say which log it is".into()),
+    };
+    if keys.len() > LOG_KEYS_MAX {
+        return Err(format!("a log has at most {LOG_KEYS_MAX} keys").into());
     }
-    writeln!(
-        io::stderr(),
-        "This witness will cosign {origin} again. Evidence is kept in {}.\n\
-         Type the origin to go on:",
-        config.evidence.display()
+    if is_known(config, origin)? {
+        return Err(format!("{origin} is witnessed already; nothing was changed").into());
+    }
+    let listed = keys
+        .iter()
+        .map(|key| ListedLog::new(key.clone(), origin, qpd, contact));
+    let listed: Option<Vec<ListedLog>> = listed.collect();
+    let listed = listed.ok_or("that is no log: look at key types, origin, qpd and contact")?;
+    if added::add(&config.paths.logs, listed)?.is_empty() {
+        return Err(format!("{origin} was added meanwhile; nothing was changed").into());
+    }
+    Ok(())
+}
+
+/// Whether the log is configured, or was added.
+fn is_known(config: &Config, origin: &str) -> Result<bool, Failure> {
+    let added = added::read(&config.paths.logs)?;
+    Ok(config.logs.contains_key(origin) || added.iter().any(|log| log.origin == origin))
+}
+
+fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
+    if !is_known(config, origin)? {
+        return Err(format!("no log {origin} is witnessed").into());
+    }
+    confirm(
+        origin,
+        &format!(
+            "This witness will cosign {origin} again. Evidence is kept in {}.",
+            config.evidence.display()
+        ),
     )?;
+    Ok(store::clear_alarms(&config.paths, origin)?)
+}
+
+fn end_quarantine(config: &Config, origin: &str) -> Result<(), Failure> {
+    let Some(quarantine) = store::quarantine_of(&config.paths, origin)? else {
+        return Err(format!("log {origin} is not in quarantine").into());
+    };
+    confirm(
+        origin,
+        &format!(
+            "{origin} is in quarantine: {quarantine}.\n\
+             This witness will go on from what its database holds. If it signed more before, it \
+             can be made to sign a second history."
+        ),
+    )?;
+    Ok(store::release(&config.paths, origin)?)
+}
+
+fn restore(config: &Config) -> Result<(), Failure> {
+    let done = store::restore(&config.paths)?;
+    let mut out = io::stdout();
+    for (origin, quarantine) in &done.quarantines {
+        writeln!(out, "{origin}: {quarantine}")?;
+    }
+    if done.is_blind {
+        writeln!(
+            out,
+            "Every other log: only the witness's operator can end this (end-quarantine)"
+        )?;
+    }
+    Ok(())
+}
+
+/// Has the operator type the origin.
+fn confirm(origin: &str, warning: &str) -> Result<(), Failure> {
+    writeln!(io::stderr(), "{warning}\nType the origin to go on:")?;
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed)?;
     if typed.strip_suffix('\n').unwrap_or(&typed) != origin {
         return Err("that is not the origin; nothing was changed".into());
     }
-    store::clear_alarms(&config.paths, origin)?;
     Ok(())
 }

@@ -1,18 +1,30 @@
-//! What the witness counts. The label `origin` holds only origins of the configuration.
+//! What the witness counts. The label `origin` holds only origins of witnessed logs.
 
 use std::time::Duration;
 
 use candor_host::metrics::Registry;
-use prometheus::{Histogram, IntCounterVec, IntGaugeVec};
+use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Requests to add a checkpoint, by `outcome`: the value of [`Outcome`].
 pub const REQUESTS: &str = "candor_witness_requests_total";
+/// Requests to cosign a subtree, by `outcome`.
+pub const SUBTREES: &str = "candor_witness_subtree_requests_total";
+/// Logs that are witnessed.
+pub const LOGS: &str = "candor_witness_logs";
 /// Entries of the newest cosigned checkpoint, by `origin`.
 pub const LOG_SIZE: &str = "candor_witness_log_size_entries";
 /// Entries of the log up to which the map was checked, by `origin`.
 pub const MAP_SIZE: &str = "candor_witness_map_size_entries";
-/// 1 while the log is suspended (a fork, or a database behind its anchor), by `origin`.
+/// 1 while the log is suspended because it contradicted itself, by `origin`.
 pub const LOG_ALARM: &str = "candor_witness_log_alarm";
+/// 1 while the log is suspended because this witness may have forgotten what it signed, by
+/// `origin`.
+pub const QUARANTINE: &str = "candor_witness_quarantine";
+/// 1 while a list has another key for the log than this witness, by `origin`.
+pub const KEY_ALARM: &str = "candor_witness_key_alarm";
+/// Lists that could not be read, or not be taken over whole, by `list` as the configuration names
+/// it.
+pub const LIST_FAILURES: &str = "candor_witness_list_failures_total";
 /// 1 while the map is not cosigned because it failed a check, by `origin`.
 pub const MAP_ALARM: &str = "candor_witness_map_alarm";
 /// Broken connections to a log's audit feed, by `origin`.
@@ -43,6 +55,8 @@ pub enum Outcome {
     Suspended,
     /// 429: too many requests at once.
     Busy,
+    /// 429: the log asked more often than it may.
+    RateLimited,
     /// 503: the witness cannot record or sign.
     Failed,
 }
@@ -59,6 +73,7 @@ impl Outcome {
             Self::Inconsistent => "inconsistent",
             Self::Suspended => "suspended",
             Self::Busy => "busy",
+            Self::RateLimited => "rate_limited",
             Self::Failed => "failed",
         }
     }
@@ -69,11 +84,16 @@ impl Outcome {
 pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
+    subtrees: IntCounterVec,
+    logs: IntGauge,
     evidence: IntCounterVec,
     map_reconnects: IntCounterVec,
     log_size: IntGaugeVec,
     map_size: IntGaugeVec,
     log_alarm: IntGaugeVec,
+    quarantine: IntGaugeVec,
+    key_alarm: IntGaugeVec,
+    list_failures: IntCounterVec,
     map_alarm: IntGaugeVec,
     commit: Histogram,
     commit_changes: Histogram,
@@ -85,11 +105,16 @@ impl Default for Metrics {
         let origin = &["origin"];
         Self {
             requests: registry.counters(REQUESTS, "Requests to add a checkpoint.", &["outcome"]),
+            subtrees: registry.counters(SUBTREES, "Requests for subtrees.", &["outcome"]),
+            logs: registry.gauge(LOGS, "Logs that are witnessed."),
             evidence: registry.counters(EVIDENCE, "Contradictions met.", &["kind"]),
             map_reconnects: registry.counters(MAP_RECONNECTS, "Broken audit feeds.", origin),
             log_size: registry.gauges(LOG_SIZE, "Entries cosigned.", origin),
             map_size: registry.gauges(MAP_SIZE, "Entries whose map was checked.", origin),
             log_alarm: registry.gauges(LOG_ALARM, "Whether the log is suspended.", origin),
+            quarantine: registry.gauges(QUARANTINE, "Whether the log is in quarantine.", origin),
+            key_alarm: registry.gauges(KEY_ALARM, "Whether a list has another key.", origin),
+            list_failures: registry.counters(LIST_FAILURES, "Lists not read.", &["list"]),
             map_alarm: registry.gauges(MAP_ALARM, "Whether the map failed a check.", origin),
             commit: registry.histogram(COMMIT, "Time until changes are durable.", SECONDS),
             commit_changes: registry.histogram(COMMIT_CHANGES, "Changes in a commit.", CHANGES),
@@ -107,6 +132,16 @@ impl Metrics {
     /// Counts a request.
     pub fn request(&self, outcome: Outcome) {
         self.requests.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Counts a request for a subtree.
+    pub fn subtree(&self, outcome: Outcome) {
+        self.subtrees.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Shows how many logs are witnessed.
+    pub fn logs(&self, count: usize) {
+        self.logs.set(gauge(count as u64));
     }
 
     /// Counts a contradiction.
@@ -129,7 +164,26 @@ impl Metrics {
         self.map_size.with_label_values(&[origin]).set(gauge(size));
     }
 
-    /// Shows whether the log is suspended.
+    /// Shows whether a list has another key for the log.
+    pub fn key_alarm(&self, origin: &str, is_raised: bool) {
+        self.key_alarm
+            .with_label_values(&[origin])
+            .set(is_raised.into());
+    }
+
+    /// Counts a list that could not be read, or not be taken over whole.
+    pub fn list_failure(&self, list: &str) {
+        self.list_failures.with_label_values(&[list]).inc();
+    }
+
+    /// Shows whether the log is in quarantine.
+    pub fn quarantine(&self, origin: &str, is_raised: bool) {
+        self.quarantine
+            .with_label_values(&[origin])
+            .set(is_raised.into());
+    }
+
+    /// Shows whether the log is suspended because it contradicted itself.
     pub fn log_alarm(&self, origin: &str, is_raised: bool) {
         self.log_alarm
             .with_label_values(&[origin])

@@ -1,21 +1,24 @@
 //! The running witness: its listeners, its followers, its store, and their orderly end.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::added::AddedError;
 use crate::config::Config;
 use crate::cosigner::{Cosigner, KeysError};
 use crate::evidence::Evidence;
+use crate::lists::ListSource;
+use crate::logs::Log;
 use crate::map::Follower;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError, WriterThread};
-use crate::witness::{Log, Witness};
-use crate::{grpc, http};
+use crate::witness::Witness;
+use crate::{grpc, http, lists};
 
 /// How long gRPC calls may take to end when the witness goes down.
 const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -33,6 +36,9 @@ pub enum ServerError {
     /// The evidence directory cannot be used.
     #[error("the evidence directory cannot be used")]
     Evidence(#[source] std::io::Error),
+    /// The logs that were added cannot be read.
+    #[error("the added logs cannot be used")]
+    Added(#[from] AddedError),
     /// A port cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -58,6 +64,8 @@ pub enum ServerError {
 pub struct Server {
     witness: Arc<Witness>,
     followers: Vec<Follower>,
+    lists: Vec<ListSource>,
+    added: PathBuf,
     http: TcpListener,
     grpc: TcpListener,
     writer: WriterThread,
@@ -80,8 +88,9 @@ impl Server {
         let grpc = listen(config.grpc).await?;
         let evidence = Evidence::open(&config.evidence).map_err(ServerError::Evidence)?;
 
+        let map_wait = config.map_wait;
+        let witness = Witness::new(cosigner, store.clone(), evidence, metrics.clone(), map_wait);
         let mut followers = Vec::new();
-        let mut logs = BTreeMap::new();
         for (origin, log) in config.logs {
             let map = log.grpc.map(|address| {
                 let (follower, roots) =
@@ -89,11 +98,13 @@ impl Server {
                 followers.push(follower);
                 roots
             });
-            logs.insert(origin, Log::new(log.verifier, map));
+            witness.add_log(Log::new(log.verifier, map).limited(log.qpd));
         }
-        let witness = Witness::new(cosigner, logs, store, evidence, metrics, config.map_wait);
+        lists::load_added(&witness, &config.paths.logs)?;
         Ok(Self {
             witness: Arc::new(witness),
+            lists: config.lists,
+            added: config.paths.logs,
             followers,
             http,
             grpc,
@@ -131,6 +142,12 @@ impl Server {
         let tasks = TaskTracker::new();
         for follower in self.followers {
             tasks.spawn(follower.run(stop.clone()));
+        }
+        let witness = || Arc::clone(&self.witness);
+        let added = || self.added.clone();
+        tasks.spawn(lists::follow_added(witness(), added(), stop.clone()));
+        for list in self.lists {
+            tasks.spawn(lists::follow_list(witness(), list, added(), stop.clone()));
         }
         let router = http::router(Arc::clone(&self.witness));
         tasks.spawn(candor_host::http::serve(

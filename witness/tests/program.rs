@@ -189,6 +189,53 @@ fn alarms_are_cleared_only_when_the_origin_is_typed() {
 }
 
 #[test]
+fn a_log_is_added_once_and_keeps_its_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1"];
+    stdout(&run(directory.path(), &init, ""));
+    let add = |rest: &[&str]| {
+        let arguments = [&["add-log", "--config", "w/witness.toml"], rest].concat();
+        run(directory.path(), &arguments, "").status.code()
+    };
+    let other = log_key(2).verifier_key().to_string();
+    assert_eq!(add(&[]), Some(2));
+    assert_eq!(add(&["no key"]), Some(2));
+    assert_eq!(add(&[&vkey(), "--qpd", "0"]), Some(1));
+    assert_eq!(add(&[&vkey(), "--origin", "two\nlines"]), Some(1));
+    assert_eq!(add(&[&vkey(), "--contact", ""]), Some(1));
+    let logs = directory.path().join("w/state/logs");
+    assert!(!logs.exists());
+    assert_eq!(add(&[&vkey(), "--qpd", "24"]), Some(0));
+    let written = std::fs::read(&logs).unwrap();
+    assert_eq!(add(&[&vkey()]), Some(1));
+    assert_eq!(add(&[&other]), Some(1), "another key for a known origin");
+    assert_eq!(std::fs::read(&logs).unwrap(), written);
+    assert_eq!(add(&[&vkey(), &other, "--origin", "a b"]), Some(0));
+    let added = candor_witness::added::read(&logs).unwrap();
+    let origins: Vec<&str> = added.iter().map(|log| log.origin.as_str()).collect();
+    assert_eq!(origins, [ORIGIN, "a b", "a b"]);
+}
+
+#[test]
+fn a_restored_state_is_marked_and_released_only_when_the_origin_is_typed() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1", "--log", &vkey()];
+    stdout(&run(directory.path(), &init, ""));
+    let command = |name, rest: &[&str], typed: &str| {
+        let arguments = [&[name, "--config", "w/witness.toml"], rest].concat();
+        run(directory.path(), &arguments, typed)
+    };
+    let typed = format!("{ORIGIN}\n");
+    let end = |typed: &str| command("end-quarantine", &[ORIGIN], typed).status.code();
+    assert_eq!(end(&typed), Some(1), "not in quarantine");
+    let done = stdout(&command("restore", &[], ""));
+    assert!(done.contains("Every other log"), "{done}");
+    assert_eq!(end("yes\n"), Some(1));
+    assert_eq!(end(&typed), Some(0));
+    assert_eq!(end(&typed), Some(1), "not in quarantine any more");
+}
+
+#[test]
 fn wrong_usage_and_failures_have_their_exit_codes() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, code) in [
@@ -235,6 +282,18 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     assert!(matches!(
         read("[[log]]\nvkeys = [\"a\"]"),
         Err(ConfigError::Vkey { log: 1, key: 1, .. })
+    ));
+    assert!(matches!(
+        read(&log("qpd = 0")),
+        Err(ConfigError::Toml { .. })
+    ));
+    assert!(matches!(
+        read("lists = [\"a\", \"http://a.example/list\"]"),
+        Err(ConfigError::List { list: 2, .. })
+    ));
+    assert!(matches!(
+        read(&format!("lists = {:?}", ["a"; 17])),
+        Err(ConfigError::ListCount { count: 17 })
     ));
     let twice = format!("{}{}", log(""), log(""));
     assert!(matches!(

@@ -12,6 +12,7 @@ mod frontier;
 mod hash;
 mod proof;
 mod prove;
+mod subtree;
 mod tile;
 mod tiles;
 
@@ -20,5 +21,6 @@ pub use frontier::{Frontier, LogFull};
 pub use hash::{leaf_hash, node_hash};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root};
+pub use subtree::{Subtree, verify_subtree};
 pub use tile::{Bundle, PathError, TILE_WIDTH, Tile, TilePath, partial_width};
 pub use tiles::{ChangedTile, TileError, TileNodes, TileReader, changed_tiles};

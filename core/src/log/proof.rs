@@ -104,20 +104,40 @@ pub fn verify_consistency(
     if old_size == 0 || old_size == new_size {
         return verify_trivial_consistency(old_size, old_root, new_size, new_root, proof);
     }
-    // The last complete subtree of the old tree is a node of both trees. It is the old root itself
-    // when it is all of the old tree, and the first hash of the proof otherwise.
-    let level = old_size.trailing_zeros();
-    let path = Path::new((old_size - 1) >> level, (new_size - 1) >> level);
-    let seed_in_proof = !old_size.is_power_of_two();
+    verify_part(0, old_size, old_root, new_size, new_root, proof)
+}
+
+/// Verifies that `part_root` is the root over the entries `start..end` of the log of `size` entries
+/// under `root`. The range is that of a subtree: `start` is a multiple of a power of two that is
+/// not below `end - start`; neither is empty, and `end` is at most `size`.
+pub(super) fn verify_part(
+    start: u64,
+    end: u64,
+    part_root: &Hash,
+    size: u64,
+    root: &Hash,
+    proof: &[Hash],
+) -> Result<(), ProofError> {
+    let (part_last, last) = (end - start - 1, size - 1);
+    // The proof begins at a node of the tree: at the part itself, where it ends with the tree or is
+    // complete, and at the last complete subtree of the part otherwise.
+    let (level, seed_in_proof) = if end == size {
+        (u64::BITS - part_last.leading_zeros(), false)
+    } else {
+        let width = end - start;
+        (width.trailing_zeros(), !width.is_power_of_two())
+    };
+    let path = Path::new((end - 1) >> level, last >> level);
     path.check_length(proof.len(), usize::from(seed_in_proof))?;
     let (seed, siblings) = match proof.split_first() {
         Some((seed, siblings)) if seed_in_proof => (seed, siblings),
-        _ => (old_root, proof),
+        _ => (part_root, proof),
     };
-    if path.old_root_above(*seed, siblings) != *old_root {
+    let left_siblings = (part_last >> level).count_ones();
+    if path.part_root_above(*seed, siblings, left_siblings) != *part_root {
         return Err(ProofError::OldRootMismatch);
     }
-    if path.root_above(*seed, siblings) != *new_root {
+    if path.root_above(*seed, siblings) != *root {
         return Err(ProofError::RootMismatch);
     }
     Ok(())
@@ -198,12 +218,13 @@ impl Path {
             })
     }
 
-    /// The root of the tree that ends with the node: its left siblings alone.
-    fn old_root_above(&self, seed: Hash, siblings: &[Hash]) -> Hash {
+    /// The root of the part that ends with the node, which has so many left siblings in it.
+    fn part_root_above(&self, seed: Hash, siblings: &[Hash], left_siblings: u32) -> Hash {
         siblings
             .iter()
             .enumerate()
             .filter(|(level, _)| self.sibling_is_left(*level))
+            .take(left_siblings as usize)
             .fold(seed, |hash, (_, sibling)| node_hash(sibling, &hash))
     }
 

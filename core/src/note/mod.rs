@@ -11,11 +11,13 @@
 mod checkpoint;
 mod evidence;
 mod key;
+mod log_list;
 mod policy;
 mod policy_parser;
 mod signature;
 mod signed_note;
 mod signer;
+mod subtree;
 mod text;
 mod tlog_proof;
 mod verified;
@@ -24,11 +26,13 @@ mod witness_api;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use evidence::{Evidence, EvidenceError};
 pub use key::{Algorithm, KeyId, KeyName, KeyNameError, VerifierKey, VkeyError};
+pub use log_list::{ListedLog, LogList, LogListError};
 pub use policy::{Policy, PolicyLog, PolicyName, PolicyWitness};
 pub use policy_parser::{PolicyFault, PolicyParseError};
 pub use signature::{LineError, VerifiedSignature};
 pub use signed_note::{NoteError, SignatureLine, SignedNote};
 pub use signer::{NoteSigner, SignError, SoftwareSigner};
+pub use subtree::{SignSubtree, SubtreeHead};
 pub use tlog_proof::{TlogProof, TlogProofError, TlogProofParseError};
 pub use verified::{
     Cosignature, FreshnessError, LogCheckpoint, LogVerifier, LogVerifyError, PolicyError,

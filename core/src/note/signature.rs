@@ -1,10 +1,13 @@
 //! What a signature line signs, and its verification (c2sp.org/signed-note, tlog-cosignature).
 
+use core::ops::Range;
+
 use thiserror::Error;
 
 use super::checkpoint::Checkpoint;
 use super::key::{KeyId, KeyName, PublicKey, VerifierKey};
 use super::signed_note::SignatureLine;
+use crate::Hash;
 use crate::codec::Writer as _;
 
 /// Greatest timestamp in seconds (c2sp.org/tlog-cosignature, "Format").
@@ -118,25 +121,40 @@ pub(super) fn signed_message(
         PublicKey::Ed25519Cosignature(_) => {
             format!("cosignature/v1\ntime {timestamp_s}\n{checkpoint}").into_bytes()
         }
-        PublicKey::MlDsa44(_) => {
-            let mut message = b"subtree/v1\n\0".to_vec();
-            message.opaque8(key.name().as_str().as_bytes());
-            message.extend_from_slice(&timestamp_s.to_be_bytes());
-            message.opaque8(checkpoint.origin().as_bytes());
-            // The subtree that is the whole tree: from 0 to the size.
-            message.extend_from_slice(&0_u64.to_be_bytes());
-            message.extend_from_slice(&checkpoint.size().to_be_bytes());
-            message.extend_from_slice(checkpoint.root().as_bytes());
-            message
-        }
+        // The subtree that is the whole tree: from 0 to the size.
+        PublicKey::MlDsa44(_) => subtree_message(
+            key.name(),
+            timestamp_s,
+            checkpoint.origin(),
+            0..checkpoint.size(),
+            checkpoint.root(),
+        ),
     }
+}
+
+/// The bytes that an ML-DSA-44 cosigner signs (c2sp.org/tlog-cosignature, "ML-DSA-44 signed
+/// message").
+pub(super) fn subtree_message(
+    cosigner: &KeyName,
+    timestamp_s: u64,
+    origin: &str,
+    entries: Range<u64>,
+    root: &Hash,
+) -> Vec<u8> {
+    let mut message = b"subtree/v1\n\0".to_vec();
+    message.opaque8(cosigner.as_str().as_bytes());
+    message.extend_from_slice(&timestamp_s.to_be_bytes());
+    message.opaque8(origin.as_bytes());
+    message.extend_from_slice(&entries.start.to_be_bytes());
+    message.extend_from_slice(&entries.end.to_be_bytes());
+    message.extend_from_slice(root.as_bytes());
+    message
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::Hash;
     use crate::crypto::{Ed25519SecretKey, MlDsa44SecretKey};
     use crate::note::{NoteSigner as _, SignedNote, SoftwareSigner};
 

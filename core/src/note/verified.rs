@@ -97,6 +97,11 @@ impl LogVerifier {
         &self.origin
     }
 
+    /// The log's keys.
+    pub fn keys(&self) -> &[VerifierKey] {
+        &self.keys
+    }
+
     /// Verifies that the log signed the note, whoever else did: enough as evidence against the
     /// log, not to rely on it.
     ///

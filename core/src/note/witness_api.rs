@@ -58,16 +58,9 @@ impl AddCheckpoint {
             .and_then(|line| line.strip_prefix("old "))
             .and_then(decode_size)
             .ok_or(BodyError::Malformed)?;
-        if lines.clone().count() > LOG_PROOF_HASHES_MAX {
-            return Err(BodyError::TooLong);
-        }
-        let proof = lines
-            .map(decode_hash)
-            .collect::<Option<_>>()
-            .ok_or(BodyError::Malformed)?;
         Ok(Self {
             old_size,
-            proof,
+            proof: decode_proof(lines)?,
             note: SignedNote::parse(note.as_bytes())?,
         })
     }
@@ -81,11 +74,31 @@ impl AddCheckpoint {
 impl fmt::Display for AddCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "old {}", self.old_size)?;
-        for hash in &self.proof {
-            writeln!(f, "{}", encode_base64(hash.as_bytes()))?;
-        }
-        write!(f, "\n{}", self.note)
+        write_rest(f, &self.proof, &self.note)
     }
+}
+
+/// The proof lines of a request.
+pub(super) fn decode_proof<'a>(
+    lines: impl Iterator<Item = &'a str> + Clone,
+) -> Result<Vec<Hash>, BodyError> {
+    if lines.clone().count() > LOG_PROOF_HASHES_MAX {
+        return Err(BodyError::TooLong);
+    }
+    let hashes = lines.map(decode_hash).collect::<Option<_>>();
+    hashes.ok_or(BodyError::Malformed)
+}
+
+/// The proof lines, the empty line and the note of a request.
+pub(super) fn write_rest(
+    f: &mut fmt::Formatter<'_>,
+    proof: &[Hash],
+    note: &SignedNote,
+) -> fmt::Result {
+    for hash in proof {
+        writeln!(f, "{}", encode_base64(hash.as_bytes()))?;
+    }
+    write!(f, "\n{note}")
 }
 
 /// Writes the body of a 200 answer: the witness's cosignatures, at least one.
@@ -131,7 +144,7 @@ pub fn monitoring_path(origin: &str) -> String {
     format!("{}/checkpoint", Hash(Sha256::digest(origin).into()))
 }
 
-fn decode_size(text: &str) -> Option<u64> {
+pub(super) fn decode_size(text: &str) -> Option<u64> {
     decode_decimal(text).filter(|size| *size <= LOG_SIZE_MAX)
 }
 

@@ -178,7 +178,7 @@ fn load(store: &Store, origin: &str) -> Option<MapProgress> {
 }
 
 /// Between half and all of `delay`, so that many witnesses do not return at once.
-fn jittered(delay: Duration) -> Duration {
+pub fn jittered(delay: Duration) -> Duration {
     let half = delay / 2;
     let random = getrandom::u32().unwrap_or(u32::MAX);
     half + half.mul_f64(f64::from(random) / f64::from(u32::MAX))

@@ -12,5 +12,6 @@ mod progress;
 mod roots;
 
 pub use follower::Follower;
+pub(crate) use follower::jittered;
 pub use progress::{MapFault, MapProgress};
 pub use roots::CheckedRoots;

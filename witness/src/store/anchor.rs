@@ -5,7 +5,8 @@
 //! signed more than it remembers. Best kept on another disk than the database.
 //!
 //! ```text
-//! candor-witness-anchor v1
+//! candor-witness-anchor v2
+//! <generation>
 //! <size> <root, 64 hex digits> <origin>
 //! ```
 
@@ -16,20 +17,36 @@ use candor_core::Hash;
 use candor_core::limits::{KEY_NAME_BYTES_MAX, LOG_SIZE_MAX};
 use candor_host::durable::{self, ReadError, WriteError};
 
-use crate::config::LOGS_MAX;
 use crate::decision::Recorded;
+use crate::logs::LOGS_MAX;
 
-const HEADER: &str = "candor-witness-anchor v1\n";
+const HEADER: &str = "candor-witness-anchor v2\n";
 
 /// Longest line in bytes: a size, a root and an origin, with two spaces and a newline.
 const LINE_BYTES_MAX: usize = 19 + 1 + 64 + 1 + KEY_NAME_BYTES_MAX + 1;
 
 /// Longest anchor in bytes. Logs that are no longer configured keep their line: room for as many
 /// of them as can be configured.
-const ANCHOR_BYTES_MAX: usize = HEADER.len() + 2 * LOGS_MAX * LINE_BYTES_MAX;
+const ANCHOR_BYTES_MAX: usize = HEADER.len() + 21 + 2 * LOGS_MAX * LINE_BYTES_MAX;
 
-/// How far each log had come, by origin.
-pub type Anchor = BTreeMap<String, Recorded>;
+/// Greatest generation that is read: no process counts so far, so adding to it never overflows.
+const GENERATION_MAX: u64 = 1 << 62;
+
+/// How far the logs had come; also what of a database is held against it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Anchor {
+    /// How many groups of changes moved a log.
+    pub generation: u64,
+    /// How far each log had come, by origin.
+    pub logs: BTreeMap<String, Recorded>,
+}
+
+impl Anchor {
+    /// How far log `origin` had come.
+    pub fn recorded(&self, origin: &str) -> Recorded {
+        self.logs.get(origin).copied().unwrap_or(Recorded::NOTHING)
+    }
+}
 
 /// Why the anchor was not read.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +73,19 @@ pub enum AnchorError {
 /// [`AnchorError`].
 pub fn read(path: &Path) -> Result<Anchor, AnchorError> {
     let bytes = durable::read_bounded(path, ANCHOR_BYTES_MAX)?;
-    let malformed = AnchorError::Malformed { line: 1 };
-    let text = str::from_utf8(&bytes).map_err(|_| AnchorError::Malformed { line: 1 })?;
-    let lines = text.strip_prefix(HEADER).ok_or(malformed)?;
-    let mut anchor = Anchor::new();
-    for (at, line) in lines.split_inclusive('\n').enumerate() {
-        let malformed = AnchorError::Malformed { line: at + 2 };
-        let (origin, recorded) = parse_line(line).ok_or(malformed)?;
-        if anchor.insert(origin, recorded).is_some() {
-            return Err(AnchorError::Malformed { line: at + 2 });
+    let malformed = |line| AnchorError::Malformed { line };
+    let text = str::from_utf8(&bytes).map_err(|_| malformed(1))?;
+    let lines = text.strip_prefix(HEADER).ok_or(malformed(1))?;
+    let mut lines = lines.split_inclusive('\n').zip(2..);
+    let (generation, _) = lines.next().ok_or(malformed(2))?;
+    let mut anchor = Anchor {
+        generation: parse_generation(generation).ok_or(malformed(2))?,
+        logs: BTreeMap::new(),
+    };
+    for (line, number) in lines {
+        let (origin, recorded) = parse_line(line).ok_or(malformed(number))?;
+        if anchor.logs.insert(origin, recorded).is_some() {
+            return Err(malformed(number));
         }
     }
     Ok(anchor)
@@ -76,11 +97,17 @@ pub fn read(path: &Path) -> Result<Anchor, AnchorError> {
 ///
 /// The environment's fault, as of [`durable::replace`].
 pub fn write(path: &Path, anchor: &Anchor) -> Result<(), WriteError> {
-    let mut text = HEADER.to_owned();
-    for (origin, Recorded { size, root }) in anchor {
+    let mut text = format!("{HEADER}{}\n", anchor.generation);
+    for (origin, Recorded { size, root }) in &anchor.logs {
         text.push_str(&format!("{size} {root} {origin}\n"));
     }
     durable::replace(path, text.as_bytes())
+}
+
+fn parse_generation(line: &str) -> Option<u64> {
+    let generation: u64 = line.strip_suffix('\n')?.parse().ok()?;
+    let is_canonical = format!("{generation}\n") == line;
+    (is_canonical && generation <= GENERATION_MAX).then_some(generation)
 }
 
 fn parse_line(line: &str) -> Option<(String, Recorded)> {
@@ -112,9 +139,11 @@ mod tests {
             root: Hash([size as u8; 32]),
         };
         let origins = [("a b", 7), ("log.example", 0)];
-        origins
-            .map(|(origin, size)| (origin.to_owned(), recorded(size)))
-            .into()
+        let logs = origins.map(|(origin, size)| (origin.to_owned(), recorded(size)));
+        Anchor {
+            generation: 12,
+            logs: logs.into(),
+        }
     }
 
     #[test]
@@ -122,7 +151,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("anchor");
         assert!(matches!(read(&path), Err(AnchorError::Read(_))));
-        for anchor in [Anchor::new(), anchor()] {
+        for anchor in [Anchor::default(), anchor()] {
             write(&path, &anchor).unwrap();
             assert_eq!(read(&path).unwrap(), anchor);
         }
@@ -134,10 +163,16 @@ mod tests {
         let path = directory.path().join("anchor");
         write(&path, &anchor()).unwrap();
         let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
-        let line = text.lines().nth(1).unwrap();
+        let line = text.lines().nth(2).unwrap();
         for damaged in [
             String::new(),
-            text.replace("v1", "v2"),
+            text.replace("v2", "v1"),
+            text.replace("12\n", ""),
+            text.replace("12\n", "012\n"),
+            text.replace("12\n", "+12\n"),
+            text.replace("12\n", "4611686018427387905\n"),
+            text.replace("12\n", "18446744073709551616\n"),
+            HEADER.to_owned(),
             text.replace("7 0707", "07 0707"),
             text.replace("7 0707", "+7 0707"),
             text.replace("7 0707", "7 070"),

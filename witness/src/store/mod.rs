@@ -5,9 +5,12 @@
 //! the anchor, a small file apart from the database, then lets the askers go on. So when
 //! [`Store::apply`] returns, the change is on disk, twice. After any failure of the disk the thread
 //! ends and nothing more is changed: the outcome is unknown, and only a new start finds it out.
-//! Readers look at a copy in memory that holds committed changes only.
+//! Readers look at a copy in memory that holds committed changes only. What a file from a backup
+//! does is in [`quarantine`].
 
 mod anchor;
+mod quarantine;
+mod recovery;
 mod tables;
 mod writer;
 
@@ -27,6 +30,8 @@ use crate::metrics::Metrics;
 use crate::state::LogState;
 
 pub use anchor::AnchorError;
+pub use quarantine::{Doubt, Quarantine};
+pub use recovery::{Restored, quarantine_of, release, restore};
 
 /// The files of a witness's state.
 #[derive(Clone, Debug)]
@@ -35,6 +40,8 @@ pub struct Paths {
     pub database: PathBuf,
     /// The anchor, best on another disk.
     pub anchor: PathBuf,
+    /// The logs that were added to those of the configuration.
+    pub logs: PathBuf,
     /// What only one process may hold.
     pub lock: PathBuf,
 }
@@ -45,6 +52,7 @@ impl Paths {
         Self {
             database: directory.join("witness.redb"),
             anchor: anchor.map_or_else(|| directory.join("anchor"), Path::to_owned),
+            logs: directory.join("logs"),
             lock: directory.join("lock"),
         }
     }
@@ -55,8 +63,10 @@ impl Paths {
 pub enum Change {
     /// A checkpoint was accepted after `expected`; refused if something else is recorded.
     Advance {
-        /// What the decision was made on.
+        /// What was recorded when the decision was made.
         expected: Recorded,
+        /// The quarantine that the decision ends; refused if there is another.
+        quarantine: Option<Quarantine>,
         /// What follows it.
         next: Arc<LogState>,
     },
@@ -70,6 +80,8 @@ pub enum Change {
         /// What happened, for the operator.
         reason: String,
     },
+    /// More may have been signed than is recorded: the log is not cosigned for now.
+    Quarantine(Quarantine),
     /// How far the map was checked, encoded.
     MapProgress(Vec<u8>),
 }
@@ -83,12 +95,12 @@ pub struct Entry {
     pub fork: Option<String>,
     /// Why the map is cosigned no more.
     pub map_alarm: Option<String>,
-    /// The anchor says that the log was further than the database knows.
-    pub is_behind_anchor: bool,
+    /// Why more may have been signed than is recorded.
+    pub quarantine: Option<Quarantine>,
 }
 
 impl Entry {
-    /// What the next decision depends on.
+    /// What is recorded.
     pub fn recorded(&self) -> Recorded {
         let state = self.state.as_ref();
         state.map_or(Recorded::NOTHING, |state| state.recorded())
@@ -158,6 +170,7 @@ pub enum ApplyError {
 pub struct Store {
     changes: mpsc::Sender<writer::Request>,
     view: View,
+    unknown: Entry,
     stopped: CancellationToken,
     database: Arc<Database>,
 }
@@ -180,7 +193,7 @@ pub fn create(paths: &Paths) -> Result<(), StoreError> {
         .map_err(redb::StorageError::from)?;
     let backend = redb::backends::FileBackend::new(file)?;
     tables::create(&redb::Builder::new().create_with_backend(backend)?)?;
-    anchor::write(&paths.anchor, &anchor::Anchor::new())?;
+    anchor::write(&paths.anchor, &anchor::Anchor::default())?;
     Ok(())
 }
 
@@ -199,7 +212,8 @@ impl Store {
     /// Opens a state that [`create`] made, and starts the thread that writes. `stopped` is
     /// cancelled when that thread ends.
     ///
-    /// A missing file is an error: a lost disk must not start a witness without memory.
+    /// A missing file is an error: a lost disk must not start a witness without memory. Where
+    /// database and anchor differ by more than a crash explains, logs go into [`Quarantine`].
     ///
     /// # Errors
     ///
@@ -222,14 +236,17 @@ impl Store {
         let lock = InstanceLock::acquire(&paths.lock)?;
         let anchor = anchor::read(&paths.anchor)?;
         let database = Arc::new(Database::open(&paths.database)?);
-        let entries = tables::load(&database, &anchor)?;
-        let view = Arc::new(RwLock::new(entries));
+        let anchor = recovery::reconcile(&database, &paths.anchor, anchor)?;
+        let loaded = tables::load(&database)?;
+        let unknown = loaded.unknown;
+        let view = Arc::new(RwLock::new(loaded.entries));
         let (changes, requests) = mpsc::channel(writer::WAITING_CHANGES_MAX);
         let writer = writer::Writer {
             database: Arc::clone(&database),
             anchor_path: paths.anchor.clone(),
             anchor,
             view: Arc::clone(&view),
+            unknown: unknown.clone(),
             metrics: metrics.clone(),
             after_commit,
             _lock: lock,
@@ -242,6 +259,7 @@ impl Store {
         let store = Self {
             changes,
             view,
+            unknown,
             stopped,
             database,
         };
@@ -251,7 +269,7 @@ impl Store {
     /// What is known of log `origin`, as far as it is committed.
     pub fn entry(&self, origin: &str) -> Entry {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.get(origin).cloned().unwrap_or_default()
+        view.get(origin).unwrap_or(&self.unknown).clone()
     }
 
     /// How far the map of log `origin` was checked, encoded.

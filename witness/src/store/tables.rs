@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use redb::{Durability, WriteTransaction};
 
-use super::anchor::Anchor;
+use super::quarantine::{Doubt, Quarantine, Row};
 use super::{ApplyError, Change, Entry, StoreError};
 use crate::decision::Recorded;
 use crate::state::LogState;
@@ -19,6 +19,15 @@ const FORKS: TableDefinition<&str, &str> = TableDefinition::new("forks");
 const MAP_ALARMS: TableDefinition<&str, &str> = TableDefinition::new("map_alarms");
 /// Origin to how far the map was checked.
 const MAPS: TableDefinition<&str, &[u8]> = TableDefinition::new("maps");
+/// Origin to [`Row`].
+const QUARANTINES: TableDefinition<&str, &[u8]> = TableDefinition::new("quarantines");
+/// [`GENERATION`] and [`BLIND`] to numbers.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// How many groups of changes moved a log.
+const GENERATION: &str = "generation";
+/// Not 0 if logs of which nothing is known may have been cosigned all the same.
+const BLIND: &str = "blind";
 
 /// Creates the tables.
 pub fn create(database: &Database) -> Result<(), StoreError> {
@@ -27,6 +36,8 @@ pub fn create(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(FORKS)?;
     transaction.open_table(MAP_ALARMS)?;
     transaction.open_table(MAPS)?;
+    transaction.open_table(QUARANTINES)?;
+    transaction.open_table(META)?.insert(GENERATION, 0)?;
     Ok(transaction.commit()?)
 }
 
@@ -44,7 +55,15 @@ pub fn write(
     change: &Change,
 ) -> Result<Result<(), ApplyError>, StoreError> {
     match change {
-        Change::Advance { expected, next } => {
+        Change::Advance {
+            expected,
+            quarantine,
+            next,
+        } => {
+            let mut quarantines = transaction.open_table(QUARANTINES)?;
+            if read_row(&quarantines, origin)?.and_then(Row::quarantine) != *quarantine {
+                return Ok(Err(ApplyError::Stale));
+            }
             let mut logs = transaction.open_table(LOGS)?;
             let recorded = match logs.get(origin)? {
                 Some(bytes) => decode(origin, bytes.value())?.recorded(),
@@ -54,6 +73,10 @@ pub fn write(
                 return Ok(Err(ApplyError::Stale));
             }
             logs.insert(origin, next.encode().as_slice())?;
+            quarantines.remove(origin)?;
+        }
+        Change::Quarantine(quarantine) => {
+            put_row(transaction, origin, Row::Quarantined(*quarantine))?;
         }
         Change::Fork { reason } => {
             transaction
@@ -84,28 +107,90 @@ pub fn clear_alarms(database: &Database, origin: &str) -> Result<(), StoreError>
     Ok(transaction.commit()?)
 }
 
-/// Everything that is known of every log, held against the anchor.
-pub fn load(database: &Database, anchor: &Anchor) -> Result<BTreeMap<String, Entry>, StoreError> {
+/// Sets the generation.
+pub fn set_generation(transaction: &WriteTransaction, generation: u64) -> Result<(), StoreError> {
+    transaction
+        .open_table(META)?
+        .insert(GENERATION, generation)?;
+    Ok(())
+}
+
+/// Says that logs of which nothing is known may have been cosigned all the same.
+pub fn set_blind(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(META)?.insert(BLIND, 1)?;
+    Ok(())
+}
+
+/// Puts a log in quarantine, or releases it.
+pub fn put_row(transaction: &WriteTransaction, origin: &str, row: Row) -> Result<(), StoreError> {
+    let mut quarantines = transaction.open_table(QUARANTINES)?;
+    quarantines.insert(origin, row.encode().as_slice())?;
+    Ok(())
+}
+
+/// What the database knows.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub generation: u64,
+    pub entries: BTreeMap<String, Entry>,
+    /// What is known of a log that has no entry.
+    pub unknown: Entry,
+}
+
+/// Everything that is known of every log.
+pub fn load(database: &Database) -> Result<Loaded, StoreError> {
     let transaction = database.begin_read()?;
+    let meta = transaction.open_table(META)?;
+    let number = |key| Ok::<_, StoreError>(meta.get(key)?.map_or(0, |value| value.value()));
+    let mut unknown = Entry::default();
+    if number(BLIND)? != 0 {
+        unknown.quarantine = Some(Quarantine {
+            doubt: Doubt::Restored,
+            floor: None,
+        });
+    }
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
     for row in transaction.open_table(LOGS)?.iter()? {
         let (origin, bytes) = row?;
         let state = decode(origin.value(), bytes.value())?;
         entries.entry(origin.value().to_owned()).or_default().state = Some(Arc::new(state));
     }
+    for row in transaction.open_table(QUARANTINES)?.iter()? {
+        let (origin, bytes) = row?;
+        let row = decode_row(origin.value(), bytes.value())?;
+        let entry = entries.entry(origin.value().to_owned()).or_default();
+        entry.quarantine = row.quarantine();
+    }
     for (origin, reason) in read_texts(&transaction, FORKS)? {
-        entries.entry(origin).or_default().fork = Some(reason);
+        let entry = entries.entry(origin).or_insert_with(|| unknown.clone());
+        entry.fork = Some(reason);
     }
     for (origin, reason) in read_texts(&transaction, MAP_ALARMS)? {
-        entries.entry(origin).or_default().map_alarm = Some(reason);
+        let entry = entries.entry(origin).or_insert_with(|| unknown.clone());
+        entry.map_alarm = Some(reason);
     }
-    for (origin, anchored) in anchor {
-        let entry = entries.entry(origin.clone()).or_default();
-        let recorded = entry.recorded();
-        entry.is_behind_anchor = recorded.size < anchored.size
-            || (recorded.size == anchored.size && recorded.root != anchored.root);
-    }
-    Ok(entries)
+    Ok(Loaded {
+        generation: number(GENERATION)?,
+        entries,
+        unknown,
+    })
+}
+
+fn read_row(
+    quarantines: &impl ReadableTable<&'static str, &'static [u8]>,
+    origin: &str,
+) -> Result<Option<Row>, StoreError> {
+    let bytes = quarantines.get(origin)?;
+    bytes
+        .map(|bytes| decode_row(origin, bytes.value()))
+        .transpose()
+}
+
+fn decode_row(origin: &str, bytes: &[u8]) -> Result<Row, StoreError> {
+    Row::decode(bytes).map_err(|source| StoreError::Damaged {
+        origin: origin.to_owned(),
+        source,
+    })
 }
 
 /// How far a map was checked.

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod recovery;
+
 const ORIGIN: &str = "log.example";
 
 fn state_of(origin: &str, size: u64) -> Arc<LogState> {
@@ -36,6 +38,7 @@ fn state(size: u64) -> Arc<LogState> {
 fn advance(expected: Recorded, size: u64) -> Change {
     Change::Advance {
         expected,
+        quarantine: None,
         next: state(size),
     }
 }
@@ -89,7 +92,7 @@ async fn a_change_is_there_after_a_restart() {
     assert_eq!(entry.state, Some(state(5)));
     assert_eq!(entry.fork.as_deref(), Some("f"));
     assert_eq!(entry.map_alarm.as_deref(), Some("m"));
-    assert!(!entry.is_behind_anchor);
+    assert_eq!(entry.quarantine, None);
     assert_eq!(store.map_progress(ORIGIN).unwrap(), Some(vec![1, 2]));
     close((store, thread));
 
@@ -133,6 +136,7 @@ async fn changes_that_wait_together_are_all_made_and_one_log_still_takes_turns()
         async move {
             let change = Change::Advance {
                 expected: Recorded::NOTHING,
+                quarantine: None,
                 next: state_of(&origin, 1 + number % 2),
             };
             store.apply(&origin, change).await
@@ -186,43 +190,11 @@ async fn a_crash_between_commit_and_answer_loses_nothing_that_was_answered() {
     // The client asks again from 5, is told 6, and goes on from there.
     let (store, thread) = open(&paths);
     assert_eq!(store.entry(ORIGIN).recorded(), state(6).recorded());
-    assert!(!store.entry(ORIGIN).is_behind_anchor);
+    assert_eq!(store.entry(ORIGIN).quarantine, None);
     store
         .apply(ORIGIN, advance(state(6).recorded(), 7))
         .await
         .unwrap();
-    close((store, thread));
-}
-
-#[tokio::test]
-async fn a_database_from_a_backup_is_noticed() {
-    let (directory, paths) = new_state();
-    let backup = directory.path().join("backup");
-    close({
-        let (store, thread) = open(&paths);
-        store
-            .apply(ORIGIN, advance(Recorded::NOTHING, 5))
-            .await
-            .unwrap();
-        (store, thread)
-    });
-    std::fs::copy(&paths.database, &backup).unwrap();
-    close({
-        let (store, thread) = open(&paths);
-        store
-            .apply(ORIGIN, advance(state(5).recorded(), 6))
-            .await
-            .unwrap();
-        store
-            .apply("other", Change::MapProgress(vec![]))
-            .await
-            .unwrap();
-        (store, thread)
-    });
-    std::fs::copy(&backup, &paths.database).unwrap();
-    let (store, thread) = open(&paths);
-    assert!(store.entry(ORIGIN).is_behind_anchor);
-    assert!(!store.entry("other").is_behind_anchor);
     close((store, thread));
 }
 
@@ -260,7 +232,7 @@ fn missing_files_and_second_processes_are_refused() {
     close(running);
     std::fs::remove_file(&paths.anchor).unwrap();
     assert!(matches!(open_error(&paths), StoreError::Anchor(_)));
-    anchor::write(&paths.anchor, &anchor::Anchor::new()).unwrap();
+    anchor::write(&paths.anchor, &anchor::Anchor::default()).unwrap();
     std::fs::remove_file(&paths.database).unwrap();
     assert!(matches!(open_error(&paths), StoreError::Database(_)));
 }

@@ -3,6 +3,7 @@
 //! The order is the whole point: database, anchor, memory, answer. A crash after any of them loses
 //! nothing that an asker was told, and an asker who was told nothing finds out by asking again.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -41,6 +42,8 @@ pub struct Writer {
     pub anchor_path: PathBuf,
     pub anchor: Anchor,
     pub view: View,
+    /// What is known of a log that has no entry.
+    pub unknown: Entry,
     pub metrics: Metrics,
     pub after_commit: Hook,
     pub _lock: InstanceLock,
@@ -80,16 +83,21 @@ impl Writer {
             .iter()
             .map(|request| tables::write(&transaction, &request.origin, &request.change))
             .collect::<Result<Vec<_>, _>>()?;
-        transaction.commit()?;
-        let mut is_further = false;
+        let mut further = BTreeMap::new();
         for (request, result) in group.iter().zip(&results) {
-            if let (Change::Advance { next, .. }, Ok(())) = (&request.change, result) {
-                let recorded = next.recorded();
-                let before = self.anchor.insert(request.origin.clone(), recorded);
-                is_further |= before != Some(recorded);
+            if let (Change::Advance { next, .. }, Ok(())) = (&request.change, result)
+                && self.anchor.logs.get(&request.origin) != Some(&next.recorded())
+            {
+                further.insert(request.origin.clone(), next.recorded());
             }
         }
-        if is_further {
+        if !further.is_empty() {
+            tables::set_generation(&transaction, self.anchor.generation + 1)?;
+        }
+        transaction.commit()?;
+        if !further.is_empty() {
+            self.anchor.generation += 1;
+            self.anchor.logs.extend(further);
             anchor::write(&self.anchor_path, &self.anchor)?;
         }
         Ok(results)
@@ -102,9 +110,15 @@ impl Writer {
             .zip(results)
             .filter(|(_, result)| result.is_ok())
         {
-            let entry: &mut Entry = view.entry(request.origin.clone()).or_default();
+            let entry: &mut Entry = view
+                .entry(request.origin.clone())
+                .or_insert_with(|| self.unknown.clone());
             match &request.change {
-                Change::Advance { next, .. } => entry.state = Some(Arc::clone(next)),
+                Change::Advance { next, .. } => {
+                    entry.state = Some(Arc::clone(next));
+                    entry.quarantine = None;
+                }
+                Change::Quarantine(quarantine) => entry.quarantine = Some(*quarantine),
                 Change::Fork { reason } => entry.fork = Some(reason.clone()),
                 Change::MapAlarm { reason } => entry.map_alarm = Some(reason.clone()),
                 Change::MapProgress(_) => {}

@@ -111,7 +111,11 @@ pub struct Running {
 
 impl Running {
     pub async fn post(&self, body: Vec<u8>) -> Response {
-        let url = format!("{}/add-checkpoint", self.url);
+        self.post_to("add-checkpoint", body).await
+    }
+
+    pub async fn post_to(&self, path: &str, body: Vec<u8>) -> Response {
+        let url = format!("{}/{path}", self.url);
         client().post(url).body(body).send().await.unwrap()
     }
 

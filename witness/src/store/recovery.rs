@@ -1,0 +1,194 @@
+//! What is done about a state that may not be the newest: at the start, and by the operator.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use candor_host::durable::{InstanceLock, ReadError};
+use redb::Database;
+
+use super::anchor::{self, Anchor, AnchorError};
+use super::quarantine::{self, Quarantine, Row};
+use super::tables::{self, Loaded};
+use super::{Paths, StoreError};
+
+/// Holds the database against the anchor, puts what differs in quarantine, and makes both agree.
+/// The anchor is only ever moved on. Returns it as it is then.
+pub fn reconcile(
+    database: &Database,
+    anchor_path: &Path,
+    anchor: Anchor,
+) -> Result<Anchor, StoreError> {
+    let loaded = tables::load(database)?;
+    let known = known(&loaded);
+    let quarantines = quarantine::compare(&known, &anchor);
+    let agreed = larger_of_each(&known, &anchor);
+    if quarantines.is_empty() && agreed == anchor && known.generation == anchor.generation {
+        return Ok(anchor);
+    }
+    let transaction = tables::begin(database)?;
+    for (origin, found) in &quarantines {
+        let earlier = loaded
+            .entries
+            .get(origin)
+            .and_then(|entry| entry.quarantine);
+        tracing::error!(origin, reason = %found, "log in quarantine");
+        if is_stricter(found, earlier.as_ref()) {
+            tables::put_row(&transaction, origin, Row::Quarantined(*found))?;
+        }
+    }
+    tables::set_generation(&transaction, agreed.generation)?;
+    transaction.commit()?;
+    anchor::write(anchor_path, &agreed)?;
+    Ok(agreed)
+}
+
+/// A quarantine that only the operator ends stays one, and a floor never sinks.
+fn is_stricter(found: &Quarantine, earlier: Option<&Quarantine>) -> bool {
+    let Some(earlier) = earlier else { return true };
+    match (earlier.floor, found.floor) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(earlier), Some(found)) => found.size > earlier.size,
+    }
+}
+
+/// The larger record of each log, and a generation that both files can have.
+fn larger_of_each(known: &Anchor, anchor: &Anchor) -> Anchor {
+    let mut agreed = anchor.clone();
+    for (origin, recorded) in &known.logs {
+        let anchored = agreed.logs.entry(origin.clone()).or_insert(*recorded);
+        if recorded.size > anchored.size {
+            *anchored = *recorded;
+        }
+    }
+    agreed.generation = known.generation.max(anchor.generation);
+    agreed
+}
+
+/// What the database would have the anchor say.
+fn known(loaded: &Loaded) -> Anchor {
+    let recorded = loaded.entries.iter().filter_map(|(origin, entry)| {
+        let state = entry.state.as_ref()?;
+        Some((origin.clone(), state.recorded()))
+    });
+    Anchor {
+        generation: loaded.generation,
+        logs: recorded.collect(),
+    }
+}
+
+/// The state of a witness that is not running.
+struct Stopped {
+    database: Database,
+    /// `None` if there is no such file.
+    anchor: Option<Anchor>,
+    _lock: InstanceLock,
+}
+
+impl Stopped {
+    fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let lock = InstanceLock::acquire(&paths.lock)?;
+        let anchor = match anchor::read(&paths.anchor) {
+            Ok(anchor) => Some(anchor),
+            Err(AnchorError::Read(ReadError::Io { source, .. }))
+                if source.kind() == ErrorKind::NotFound =>
+            {
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            database: Database::open(&paths.database)?,
+            anchor,
+            _lock: lock,
+        })
+    }
+}
+
+/// What [`restore`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The quarantines, by origin.
+    pub quarantines: BTreeMap<String, Quarantine>,
+    /// Whether logs of which nothing is known are in quarantine too.
+    pub is_blind: bool,
+}
+
+/// Marks a state as restored from a backup: every log goes into quarantine. An anchor that is newer
+/// than the database says from where each log has to prove that it grew; without one, only the
+/// operator ends a quarantine. A missing anchor is made.
+///
+/// # Errors
+///
+/// [`StoreError`]: the witness is running, there is no database, the anchor is damaged, or the
+/// environment fails.
+pub fn restore(paths: &Paths) -> Result<Restored, StoreError> {
+    let stopped = Stopped::open(paths)?;
+    let known = known(&tables::load(&stopped.database)?);
+    let anchor = stopped.anchor.as_ref();
+    let (quarantines, is_blind) = quarantine::restored(&known, anchor);
+    let mut agreed = larger_of_each(&known, anchor.unwrap_or(&known));
+    agreed.generation = agreed.generation.saturating_add(1);
+    let transaction = tables::begin(&stopped.database)?;
+    for (origin, quarantine) in &quarantines {
+        tables::put_row(&transaction, origin, Row::Quarantined(*quarantine))?;
+    }
+    if is_blind {
+        tables::set_blind(&transaction)?;
+    }
+    tables::set_generation(&transaction, agreed.generation)?;
+    transaction.commit()?;
+    anchor::write(&paths.anchor, &agreed)?;
+    Ok(Restored {
+        quarantines,
+        is_blind,
+    })
+}
+
+/// Why log `origin` is in quarantine, if it is. For a witness that is not running.
+///
+/// # Errors
+///
+/// [`StoreError`]: the witness is running, or the environment fails.
+pub fn quarantine_of(paths: &Paths, origin: &str) -> Result<Option<Quarantine>, StoreError> {
+    let stopped = Stopped::open(paths)?;
+    let loaded = tables::load(&stopped.database)?;
+    let entry = loaded.entries.get(origin).unwrap_or(&loaded.unknown);
+    if entry.quarantine.is_some() {
+        return Ok(entry.quarantine);
+    }
+    let anchor = stopped.anchor.unwrap_or_default();
+    let found = quarantine::compare(&known(&loaded), &anchor);
+    Ok(found.get(origin).copied())
+}
+
+/// Ends the quarantine of log `origin`: what the database holds counts from now on, whatever the
+/// anchor says.
+///
+/// # Errors
+///
+/// [`StoreError`]: the witness is running, there is no anchor, or the environment fails.
+pub fn release(paths: &Paths, origin: &str) -> Result<(), StoreError> {
+    let stopped = Stopped::open(paths)?;
+    let known = known(&tables::load(&stopped.database)?);
+    let anchor = anchor::read(&paths.anchor)?;
+    let mut agreed = anchor::read(&paths.anchor)?;
+    match known.logs.get(origin) {
+        Some(recorded) => agreed.logs.insert(origin.to_owned(), *recorded),
+        None => agreed.logs.remove(origin),
+    };
+    let transaction = tables::begin(&stopped.database)?;
+    // What else differs is found now, because both agree on the generation afterwards.
+    for (other, found) in quarantine::compare(&known, &anchor) {
+        if other != origin {
+            tables::put_row(&transaction, &other, Row::Quarantined(found))?;
+        }
+    }
+    tables::put_row(&transaction, origin, Row::Released)?;
+    agreed.generation = known.generation.max(anchor.generation).saturating_add(1);
+    tables::set_generation(&transaction, agreed.generation)?;
+    transaction.commit()?;
+    anchor::write(&paths.anchor, &agreed)?;
+    Ok(())
+}
