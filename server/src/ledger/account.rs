@@ -216,7 +216,7 @@ impl Account {
     }
 
     /// Memory that the account takes, in bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let value = self
             .newest()
             .map_or(0, |(_, version)| version.value.capacity());

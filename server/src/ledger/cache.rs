@@ -60,6 +60,53 @@ impl AccountCache {
 
     /// Replaces an account by the one that was stored.
     pub fn replace(&self, account: Arc<Account>) {
+        // An account that is too large to be kept takes no one's place; a reader's goes all the
+        // same.
+        self.accounts.remove(account.label());
         self.accounts.insert(account.label().clone(), account);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+
+    use candor_core::crypto::Opening;
+
+    use super::super::account::{Rung, Version};
+    use super::*;
+
+    /// An account at version 0.
+    fn account(label: &Label, value_bytes: usize) -> Arc<Account> {
+        let version = Version {
+            epoch: 1,
+            opening: Opening([0; 16]),
+            value: vec![0; value_bytes],
+        };
+        let exists = Some(version.commitment(label, 0));
+        let rungs = vec![Rung::new(0, exists), Rung::new(1, None)];
+        Arc::new(Account::new(label.clone(), Some((0, version)), rungs))
+    }
+
+    #[test]
+    fn what_a_reader_loaded_before_a_commit_is_not_kept_after_it() {
+        let label = Label::parse("acct:alice").unwrap();
+        // One that fits the cache, and one that is too large for it.
+        for value_bytes in [32, 60 << 10] {
+            let cache = AccountCache::new(32 << 10);
+            let stored = account(&label, value_bytes);
+            let loaded = cache.get(&label, || {
+                cache.replace(Arc::clone(&stored));
+                Ok::<_, Infallible>(Account::absent(label.clone()))
+            });
+            assert!(loaded.is_ok());
+            // What is there now is the stored one, or nothing: then it is read again.
+            let found = cache.get(&label, || Err("read again"));
+            match value_bytes {
+                32 => assert_eq!(found.ok().unwrap().greatest(), Some(0)),
+                _ => assert_eq!(found.err(), Some("read again")),
+            }
+        }
     }
 }

@@ -202,10 +202,14 @@ impl Admission {
         version: u32,
         value: UnverifiedValue,
         answer: oneshot::Sender<Answer>,
-        room: OwnedSemaphorePermit,
+        mut room: OwnedSemaphorePermit,
     ) -> Result<Admitted, Refusal> {
         let failed = |_: LedgerError| Refusal::StorageUnavailable;
         let account = self.ledger.account(label).map_err(failed)?;
+        // The account stays in memory as long as the update, whatever the cache does.
+        let held = u32::try_from(account.bytes() / 1024).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.room).try_acquire_many_owned(held);
+        room.merge(more.map_err(|_| Refusal::Overloaded)?);
         let greatest = account.greatest();
         let next = greatest.map_or(0, |greatest| u64::from(greatest) + 1);
         // Versions only grow, and one that not even all waiting updates lead up to is not worth its

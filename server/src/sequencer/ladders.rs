@@ -17,8 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::ledger::{Account, ProvenKey, Rung};
 
-/// Most accounts whose ladders are being computed or wait to be stored. Each takes about 1 KB.
-const ACCOUNTS_MAX: usize = 64 * 1024;
+/// Kibibytes of accounts whose ladders are being computed or wait to be stored. Most accounts take
+/// one.
+const ROOM_KIB: usize = 64 * 1024;
 
 /// Added to the niceness of the threads that compute ahead: the most there is.
 #[cfg(target_os = "linux")]
@@ -56,12 +57,12 @@ impl Ladders {
         let prompt = named("updates").build()?;
         let idle = named("ladders").start_handler(|_| yield_to_others());
         let idle = idle.build()?;
-        let (completed, stored) = mpsc::channel(ACCOUNTS_MAX);
+        let (completed, stored) = mpsc::channel(ROOM_KIB);
         let ladders = Self {
             vrf,
             prompt: Arc::new(prompt),
             idle: Arc::new(idle),
-            room: Arc::new(Semaphore::new(ACCOUNTS_MAX)),
+            room: Arc::new(Semaphore::new(ROOM_KIB)),
             completed,
         };
         Ok((ladders, stored))
@@ -87,7 +88,8 @@ impl Ladders {
         if account.greatest().is_none() || account.is_complete() {
             return;
         }
-        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+        let kib = u32::try_from(account.bytes().div_ceil(1024)).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(kib) else {
             return;
         };
         let (account, vrf) = (Arc::clone(account), Arc::clone(&self.vrf));
