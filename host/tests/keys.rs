@@ -163,6 +163,18 @@ fn tables_that_make_no_sense_are_refused() {
         }
     }
 
+    // Nor is the line, if something else is wrong with it too.
+    for line in [
+        r#"log-ed25519 = { kind = "pkcs11", module = "/m", token = "t", pin = "1234" }"#,
+        r#"vrf = { kind = "encrypted-file", path = "x", pasphrase = "1234" }"#,
+        r#"vrf = { kind = "encrypted-file", path = "x", passphrase = "1234" "#,
+    ] {
+        let error = plan(line).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains("34"), "{shown}");
+        assert!(shown.contains("line 1: "), "{shown}");
+    }
+
     // What is neither Ed25519 nor signs stays in a file.
     for (slot, place) in [
         (

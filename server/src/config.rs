@@ -7,7 +7,7 @@ use std::time::Duration;
 use candor_core::limits::{EPOCH_INSERTS_MAX, POLICY_BYTES_MAX};
 use candor_core::note::{KeyName, Policy, PolicyParseError};
 use candor_host::durable;
-use candor_host::keys::{KeyTable, KeyTableError, Keyring};
+use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -108,8 +108,7 @@ impl Config {
         };
         let bytes = durable::read_bounded(path, CONFIG_BYTES_MAX)?;
         let text = str::from_utf8(&bytes).map_err(|error| syntax(error.to_string()))?;
-        let mut config: Self = toml::from_str(text)
-            .map_err(|error| syntax(error.to_string().trim_end().replace('\n', "; ")))?;
+        let mut config: Self = parse_toml(text).map_err(syntax)?;
         let base = path.parent().unwrap_or(Path::new("."));
         let Self {
             store,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use candor_core::note::{Algorithm, Checkpoint, LogVerifier, VerifierKey};
 use candor_host::durable::{self, ReadError};
-use candor_host::keys::{KeyTable, KeyTableError, Keyring};
+use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
 use serde::Deserialize;
 use tonic::transport::Uri;
 
@@ -40,12 +40,12 @@ pub enum ConfigError {
         path: PathBuf,
     },
     /// The file is no configuration; the message has the place.
-    #[error("{} is no configuration: {source}", path.display())]
+    #[error("{} is no configuration: {message}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
         /// What is wrong, and where.
-        source: Box<toml::de::Error>,
+        message: String,
     },
     /// The `[key]` table names a key that there is not.
     #[error(transparent)]
@@ -240,9 +240,9 @@ impl Config {
         let text = String::from_utf8(bytes).map_err(|_| ConfigError::NotText {
             path: path.to_owned(),
         })?;
-        let file: File = toml::from_str(&text).map_err(|source| ConfigError::Toml {
+        let file: File = parse_toml(&text).map_err(|message| ConfigError::Toml {
             path: path.to_owned(),
-            source: Box::new(source),
+            message,
         })?;
         let directory = path.parent().unwrap_or(Path::new(""));
         Self::check(file, directory)

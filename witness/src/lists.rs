@@ -266,13 +266,16 @@ fn adopt(witness: &Witness, source: &str, list: &LogList, added: &Path) -> Resul
             None => is_full = true,
         }
     }
-    let recorded = added::add(added, new.into_values().cloned().collect())?;
-    for log in added::logs_of(recorded) {
-        let origin = log.origin().to_owned();
-        if witness.add_log(log) {
-            tracing::info!(origin, list = source, "log added");
+    let adding = added::add(added, new.into_values().cloned().collect());
+    let adding = adding.map(|recorded| {
+        for log in added::logs_of(recorded) {
+            let origin = log.origin().to_owned();
+            if witness.add_log(log) {
+                tracing::info!(origin, list = source, "log added");
+            }
         }
-    }
+    });
+    // What could not be added silences nothing.
     for log in witness.logs().all() {
         let other = contradicting.get(log.origin()).copied();
         if !log.set_key_alarm(source, other) {
@@ -289,6 +292,7 @@ fn adopt(witness: &Witness, source: &str, list: &LogList, added: &Path) -> Resul
         let is_raised = !log.key_alarms().is_empty();
         witness.metrics().key_alarm(log.origin(), is_raised);
     }
+    adding?;
     if list.unsupported > 0 {
         let count = list.unsupported;
         tracing::warn!(list = source, count, "logs left out: keys not supported");

@@ -14,7 +14,7 @@ use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
 use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
-use candor_witness::store;
+use candor_witness::store::{self, AnchorKept};
 use clap::{Parser, Subcommand};
 
 /// Checks that transparency logs only grow, and cosigns what it checked.
@@ -117,11 +117,14 @@ enum Command {
     /// Marks the state as restored from a backup. The witness must be stopped.
     ///
     /// Run it after a database was restored, before the next start. Every log goes into quarantine.
-    /// Leave the newest anchor in place: with it each log can prove that it grew. Without it, or
-    /// with one of the same backup, only `end-quarantine` ends the quarantine of each log.
+    /// Only `end-quarantine` ends it, for each log, unless the anchor was kept.
     Restore {
         #[command(flatten)]
         config: ConfigArgument,
+        /// The anchor was not restored: it is the file that this witness wrote last. Then each log
+        /// can prove that it grew from there. Never say this of a copy.
+        #[arg(long)]
+        anchor_kept: bool,
     },
 }
 
@@ -220,7 +223,10 @@ fn execute(command: Command) -> Result<(), Failure> {
         } => add_log(&config.read()?, &keys, origin.as_deref(), qpd, &contact),
         Command::ClearEvidence { config, origin } => clear_evidence(&config.read()?, &origin),
         Command::EndQuarantine { config, origin } => end_quarantine(&config.read()?, &origin),
-        Command::Restore { config } => restore(&config.read()?),
+        Command::Restore {
+            config,
+            anchor_kept,
+        } => restore(&config.read()?, anchor_kept),
     }
 }
 
@@ -304,8 +310,13 @@ fn end_quarantine(config: &Config, origin: &str) -> Result<(), Failure> {
     Ok(store::release(&config.paths, origin)?)
 }
 
-fn restore(config: &Config) -> Result<(), Failure> {
-    let done = store::restore(&config.paths)?;
+fn restore(config: &Config, anchor_kept: bool) -> Result<(), Failure> {
+    let kept = if anchor_kept {
+        AnchorKept::Yes
+    } else {
+        AnchorKept::Unknown
+    };
+    let done = store::restore(&config.paths, kept)?;
     let mut out = io::stdout();
     for (origin, quarantine) in &done.quarantines {
         writeln!(out, "{origin}: {quarantine}")?;

@@ -201,10 +201,20 @@ impl fmt::Write for Escaping<'_, '_> {
                 '"' => self.0.write_str("&quot;")?,
                 '\'' => self.0.write_str("&#39;")?,
                 '\n' => self.0.write_char('\n')?,
-                '\u{200b}'..='\u{200f}'
+                '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' => write!(self.0, "[U+{:04X}]", u32::from(character))?,
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{e0000}'..='\u{e0fff}' => write!(self.0, "[U+{:04X}]", u32::from(character))?,
                 other if other.is_control() => write!(self.0, "[U+{:04X}]", u32::from(other))?,
                 other => self.0.write_char(other)?,
             }

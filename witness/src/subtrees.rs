@@ -71,7 +71,6 @@ impl Witness {
         let log = self.logs().find(origin).ok_or(Refusal::UnknownLog);
         log.map_err(AddError::from)?;
         let entry = self.entry(origin);
-        entry.check_not_suspended()?;
         verify_subtree(
             request.subtree,
             &request.hash,
@@ -89,12 +88,18 @@ impl Witness {
         let signed = self.cosigner.cosign_subtree(&request.note, &part, with_map);
         let lines = signed.map_err(AddError::from)?;
         let lines = lines.ok_or(AddError::from(Refusal::NotCosigned))?;
-        // What was cosigned was recorded before anybody had it.
-        let (recorded, cosigned) = (entry.recorded(), Recorded::of(&checkpoint));
-        let is_known = cosigned.size < recorded.size || cosigned == recorded;
-        is_known.then_some(lines).ok_or(SubtreeError::Forgotten {
-            origin: origin.to_owned(),
-        })
+        // What was cosigned was recorded before anybody had it. In quarantine too: the floor may
+        // be too low.
+        let cosigned = Recorded::of(&checkpoint);
+        let floor = entry.quarantine.and_then(|quarantine| quarantine.floor);
+        let mut records = [Some(entry.recorded()), floor].into_iter().flatten();
+        if !records.any(|recorded| cosigned.size < recorded.size || cosigned == recorded) {
+            return Err(SubtreeError::Forgotten {
+                origin: origin.to_owned(),
+            });
+        }
+        entry.check_not_suspended()?;
+        Ok(lines)
     }
 }
 

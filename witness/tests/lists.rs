@@ -44,6 +44,9 @@ fn request(origin: &str, seed: u8) -> AddCheckpoint {
     }
 }
 
+/// How often a witness looks at its files, and half as long again.
+const FILE_INTERVAL: Duration = Duration::from_secs(3);
+
 fn page_of(origin: &str) -> String {
     monitoring_path(origin).replace("/checkpoint", "")
 }
@@ -79,10 +82,13 @@ async fn a_log_that_is_added_is_witnessed_without_a_restart_and_after_one() {
     assert_eq!(status, StatusCode::OK);
     // A damaged file adds nothing and takes nothing away.
     std::fs::write(added_path(&home), "logs/v0\nvkey x").unwrap();
+    tokio::time::sleep(2 * FILE_INTERVAL).await;
     assert_eq!(
         witness.add(&request("a b", 4)).await.0,
         StatusCode::FORBIDDEN
     );
+    let (status, _) = witness.get(&monitoring_path("a b")).await;
+    assert_eq!(status, StatusCode::OK);
     witness.stop().await;
 }
 

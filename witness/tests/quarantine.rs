@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use candor_core::log::{NodeSource as _, Subtree};
 use candor_core::note::{SignSubtree, SignedNote};
-use candor_witness::store::{self, Paths};
+use candor_witness::store::{self, AnchorKept, Paths};
 use common::running::{Home, Running, cosigned};
 use common::{History, ORIGIN};
 use reqwest::StatusCode;
@@ -101,7 +101,7 @@ async fn a_restored_state_without_its_anchor_waits_for_the_operator() {
             .await
             .is_err()
     );
-    store::restore(&home.paths()).unwrap();
+    store::restore(&home.paths(), AnchorKept::Unknown).unwrap();
     let witness = home.start().await;
     assert_in_quarantine(&witness, None).await;
     // Nobody knows whether 9, or 5, is the largest.

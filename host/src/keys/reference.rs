@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::openssh::OpensshKey;
@@ -85,7 +86,7 @@ pub struct KeyTable(BTreeMap<String, KeyReference>);
 pub enum KeyTableError {
     /// A line is not of the form `name = { kind = "…", … }`.
     #[error("{0}")]
-    Line(#[from] toml::de::Error),
+    Line(String),
     /// There is no working directory; the environment is at fault.
     #[error("the path of the passphrase has no beginning: {0}")]
     Path(#[from] std::io::Error),
@@ -97,6 +98,21 @@ pub enum KeyTableError {
         /// The names that there are.
         known: Vec<&'static str>,
     },
+}
+
+/// Reads a configuration, or says what is wrong with it and in which line, without repeating the
+/// line: a secret may stand there in the place of its source.
+///
+/// # Errors
+///
+/// What is wrong; the operator is at fault.
+pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| 1 + before.matches('\n').count());
+        let message = error.message().replace('\n', "; ");
+        format!("line {line}: {message}")
+    })
 }
 
 impl KeyTable {
@@ -113,7 +129,7 @@ impl KeyTable {
         directory: &Path,
         slots: &[KeySlot],
     ) -> Result<Self, KeyTableError> {
-        let mut table: Self = toml::from_str(&lines.join("\n"))?;
+        let mut table: Self = parse_toml(&lines.join("\n")).map_err(KeyTableError::Line)?;
         let Some(passphrase) = passphrase else {
             return Ok(table);
         };

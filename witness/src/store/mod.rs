@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 use crate::state::LogState;
 
 pub use anchor::AnchorError;
-pub use quarantine::{Doubt, Quarantine};
+pub use quarantine::{AnchorKept, Doubt, Quarantine};
 pub use recovery::{Restored, quarantine_of, release, restore};
 
 /// The files of a witness's state.

@@ -147,16 +147,25 @@ pub fn compare(database: &Anchor, anchor: &Anchor) -> BTreeMap<String, Quarantin
     quarantines
 }
 
+/// What the operator says of the anchor beside a restored database. The files cannot tell: both
+/// may be copies, of which one was made a moment later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnchorKept {
+    /// It is the one that the witness wrote last: what it says is what was signed last.
+    Yes,
+    /// It may be as old as the database.
+    Unknown,
+}
+
 /// The quarantines of a state whose database the operator restored, by origin, and whether logs
 /// that are in neither file may have been cosigned too.
-///
-/// An anchor of a later generation is one that was not restored: what it says is what was signed
-/// last. Any other may be as old as the database.
 pub fn restored(
     database: &Anchor,
     anchor: Option<&Anchor>,
+    kept: AnchorKept,
 ) -> (BTreeMap<String, Quarantine>, bool) {
-    let newest = anchor.filter(|anchor| anchor.generation > database.generation);
+    let newest =
+        anchor.filter(|anchor| kept == AnchorKept::Yes && anchor.generation > database.generation);
     let floor_of = |origin: &str| {
         let (known, anchored) = (database.recorded(origin), newest?.recorded(origin));
         let is_newest = anchored.size > known.size || anchored == known;
@@ -290,16 +299,16 @@ mod tests {
     fn after_a_restore_only_an_anchor_that_was_not_restored_is_trusted() {
         let database = side(7, &[("a", 5, 5)]);
         let newer = side(9, &[("a", 6, 6)]);
-        let (found, is_blind) = restored(&database, Some(&newer));
+        let (found, is_blind) = restored(&database, Some(&newer), AnchorKept::Yes);
         assert_eq!(only(&found), ("a", Doubt::Restored, Some(6)));
         assert!(!is_blind);
         for anchor in [Some(side(7, &[("a", 5, 5)])), Some(side(6, &[])), None] {
-            let (found, is_blind) = restored(&database, anchor.as_ref());
+            let (found, is_blind) = restored(&database, anchor.as_ref(), AnchorKept::Yes);
             assert_eq!(only(&found), ("a", Doubt::Restored, None));
             assert!(is_blind);
         }
         let shorter = side(9, &[("a", 4, 4)]);
-        let (found, _) = restored(&database, Some(&shorter));
+        let (found, _) = restored(&database, Some(&shorter), AnchorKept::Yes);
         assert_eq!(only(&found), ("a", Doubt::Restored, None));
     }
 }

@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use candor_host::durable::{InstanceLock, ReadError};
-use redb::Database;
+use redb::{Database, WriteTransaction};
 
 use super::anchor::{self, Anchor, AnchorError};
-use super::quarantine::{self, Quarantine, Row};
+use super::quarantine::{self, AnchorKept, Quarantine, Row};
 use super::tables::{self, Loaded};
 use super::{Paths, StoreError};
 
@@ -28,19 +28,28 @@ pub fn reconcile(
     }
     let transaction = tables::begin(database)?;
     for (origin, found) in &quarantines {
-        let earlier = loaded
-            .entries
-            .get(origin)
-            .and_then(|entry| entry.quarantine);
         tracing::error!(origin, reason = %found, "log in quarantine");
-        if is_stricter(found, earlier.as_ref()) {
-            tables::put_row(&transaction, origin, Row::Quarantined(*found))?;
-        }
+        put_stricter(&transaction, &loaded, origin, found)?;
     }
     tables::set_generation(&transaction, agreed.generation)?;
     transaction.commit()?;
     anchor::write(anchor_path, &agreed)?;
     Ok(agreed)
+}
+
+/// Puts a log in quarantine, unless it is in a stricter one.
+fn put_stricter(
+    transaction: &WriteTransaction,
+    loaded: &Loaded,
+    origin: &str,
+    found: &Quarantine,
+) -> Result<(), StoreError> {
+    let entry = loaded.entries.get(origin);
+    let earlier = entry.and_then(|entry| entry.quarantine);
+    if is_stricter(found, earlier.as_ref()) {
+        tables::put_row(transaction, origin, Row::Quarantined(*found))?;
+    }
+    Ok(())
 }
 
 /// A quarantine that only the operator ends stays one, and a floor never sinks.
@@ -115,24 +124,25 @@ pub struct Restored {
     pub is_blind: bool,
 }
 
-/// Marks a state as restored from a backup: every log goes into quarantine. An anchor that is newer
-/// than the database says from where each log has to prove that it grew; without one, only the
-/// operator ends a quarantine. A missing anchor is made.
+/// Marks a state as restored from a backup: every log goes into quarantine, and only the operator
+/// ends that. If the anchor was kept, as `anchor` says, and is newer than the database, it tells
+/// from where each log has to prove that it grew. A missing anchor is made.
 ///
 /// # Errors
 ///
 /// [`StoreError`]: the witness is running, there is no database, the anchor is damaged, or the
 /// environment fails.
-pub fn restore(paths: &Paths) -> Result<Restored, StoreError> {
+pub fn restore(paths: &Paths, kept: AnchorKept) -> Result<Restored, StoreError> {
     let stopped = Stopped::open(paths)?;
-    let known = known(&tables::load(&stopped.database)?);
+    let loaded = tables::load(&stopped.database)?;
+    let known = known(&loaded);
     let anchor = stopped.anchor.as_ref();
-    let (quarantines, is_blind) = quarantine::restored(&known, anchor);
+    let (quarantines, is_blind) = quarantine::restored(&known, anchor, kept);
     let mut agreed = larger_of_each(&known, anchor.unwrap_or(&known));
     agreed.generation = agreed.generation.saturating_add(1);
     let transaction = tables::begin(&stopped.database)?;
     for (origin, quarantine) in &quarantines {
-        tables::put_row(&transaction, origin, Row::Quarantined(*quarantine))?;
+        put_stricter(&transaction, &loaded, origin, quarantine)?;
     }
     if is_blind {
         tables::set_blind(&transaction)?;
@@ -171,7 +181,8 @@ pub fn quarantine_of(paths: &Paths, origin: &str) -> Result<Option<Quarantine>, 
 /// [`StoreError`]: the witness is running, there is no anchor, or the environment fails.
 pub fn release(paths: &Paths, origin: &str) -> Result<(), StoreError> {
     let stopped = Stopped::open(paths)?;
-    let known = known(&tables::load(&stopped.database)?);
+    let loaded = tables::load(&stopped.database)?;
+    let known = known(&loaded);
     let anchor = anchor::read(&paths.anchor)?;
     let mut agreed = anchor::read(&paths.anchor)?;
     match known.logs.get(origin) {
@@ -182,7 +193,7 @@ pub fn release(paths: &Paths, origin: &str) -> Result<(), StoreError> {
     // What else differs is found now, because both agree on the generation afterwards.
     for (other, found) in quarantine::compare(&known, &anchor) {
         if other != origin {
-            tables::put_row(&transaction, &other, Row::Quarantined(found))?;
+            put_stricter(&transaction, &loaded, &other, &found)?;
         }
     }
     tables::put_row(&transaction, origin, Row::Released)?;

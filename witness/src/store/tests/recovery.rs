@@ -107,7 +107,7 @@ async fn without_an_anchor_a_restored_state_needs_the_operator_for_every_log() {
     grow(&paths, &[5]).await;
     std::fs::remove_file(&paths.anchor).unwrap();
     assert!(matches!(open_error(&paths), StoreError::Anchor(_)));
-    let done = restore(&paths).unwrap();
+    let done = restore(&paths, AnchorKept::Yes).unwrap();
     assert!(done.is_blind);
     assert_eq!(quarantine(&paths), Some((Doubt::Restored, None)));
     // It may have been cosigned after the backup.
@@ -126,21 +126,61 @@ async fn without_an_anchor_a_restored_state_needs_the_operator_for_every_log() {
 async fn with_files_of_one_backup_a_restored_state_needs_the_operator_too() {
     let (_directory, paths) = new_state();
     grow(&paths, &[5]).await;
-    assert!(restore(&paths).unwrap().is_blind);
+    assert!(restore(&paths, AnchorKept::Yes).unwrap().is_blind);
     assert_eq!(quarantine(&paths), Some((Doubt::Restored, None)));
     // Once more changes nothing.
-    assert!(restore(&paths).unwrap().is_blind);
+    assert!(restore(&paths, AnchorKept::Yes).unwrap().is_blind);
     assert_eq!(quarantine(&paths), Some((Doubt::Restored, None)));
 }
 
 #[tokio::test]
 async fn a_restored_database_beside_the_newest_anchor_waits_for_proofs() {
     let (_directory, paths) = with_old(|paths| &paths.database).await;
-    assert!(!restore(&paths).unwrap().is_blind);
+    assert!(!restore(&paths, AnchorKept::Yes).unwrap().is_blind);
     assert_eq!(quarantine(&paths), Some((Doubt::Restored, Some(7))));
     assert_eq!(entry(&paths, "other").quarantine, None);
     grow(&paths, &[7]).await;
     assert_eq!(quarantine(&paths), None);
+}
+
+/// The copy of the anchor may have been made a moment after the database's.
+#[tokio::test]
+async fn an_anchor_of_which_the_operator_is_not_sure_tells_nothing() {
+    let (_directory, paths) = with_old(|paths| &paths.database).await;
+    assert!(restore(&paths, AnchorKept::Unknown).unwrap().is_blind);
+    assert_eq!(quarantine(&paths), Some((Doubt::Restored, None)));
+    // Being sure afterwards does not help: the anchor was written since.
+    restore(&paths, AnchorKept::Yes).unwrap();
+    assert_eq!(quarantine(&paths), Some((Doubt::Restored, None)));
+}
+
+#[tokio::test]
+async fn nothing_eases_a_quarantine_that_only_the_operator_ends() {
+    let (_directory, paths) = new_state();
+    grow(&paths, &[5]).await;
+    let (store, thread) = open(&paths);
+    let forgotten = Quarantine {
+        doubt: Doubt::Forgotten,
+        floor: None,
+    };
+    store
+        .apply(ORIGIN, Change::Quarantine(forgotten))
+        .await
+        .unwrap();
+    close((store, thread));
+    // An anchor that is newer and knows more would give a floor.
+    let mut anchor = anchor::read(&paths.anchor).unwrap();
+    let newer = Recorded {
+        size: 7,
+        root: Hash::ZERO,
+    };
+    anchor.logs.insert(ORIGIN.to_owned(), newer);
+    anchor.generation += 3;
+    anchor::write(&paths.anchor, &anchor).unwrap();
+    restore(&paths, AnchorKept::Yes).unwrap();
+    assert_eq!(quarantine(&paths), Some((Doubt::Forgotten, None)));
+    release(&paths, "other").unwrap();
+    assert_eq!(quarantine(&paths), Some((Doubt::Forgotten, None)));
 }
 
 #[tokio::test]
@@ -168,13 +208,22 @@ async fn the_operator_releases_one_log_and_no_other() {
 fn nothing_is_done_to_a_running_or_missing_state() {
     let (_directory, paths) = new_state();
     let running = open(&paths);
-    assert!(matches!(restore(&paths), Err(StoreError::Lock(_))));
+    assert!(matches!(
+        restore(&paths, AnchorKept::Yes),
+        Err(StoreError::Lock(_))
+    ));
     assert!(matches!(release(&paths, ORIGIN), Err(StoreError::Lock(_))));
     close(running);
     std::fs::write(&paths.anchor, "damaged").unwrap();
-    assert!(matches!(restore(&paths), Err(StoreError::Anchor(_))));
+    assert!(matches!(
+        restore(&paths, AnchorKept::Yes),
+        Err(StoreError::Anchor(_))
+    ));
     std::fs::remove_file(&paths.anchor).unwrap();
     std::fs::remove_file(&paths.database).unwrap();
-    assert!(matches!(restore(&paths), Err(StoreError::Database(_))));
+    assert!(matches!(
+        restore(&paths, AnchorKept::Yes),
+        Err(StoreError::Database(_))
+    ));
     assert!(!paths.database.exists());
 }
