@@ -244,8 +244,8 @@ impl System {
     }
 }
 
-/// Makes keys and configuration of a witness of the log with these keys; it checks the log's map too
-/// if it is told where the log's `feed` is. Answers the lines for policies as well.
+/// Makes keys and configuration of a witness of the log with these keys; it checks the log's map
+/// too if it is told where the log's `feed` is. Answers the lines for policies as well.
 ///
 /// # Errors
 ///
