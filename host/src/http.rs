@@ -94,7 +94,7 @@ pub async fn serve(
 }
 
 /// Puts the limits on requests around `router`.
-fn bounded(router: Router, limits: Limits) -> Router {
+pub(crate) fn bounded(router: Router, limits: Limits) -> Router {
     router
         // Ours is the only limit on bodies.
         .layer(DefaultBodyLimit::disable())
@@ -156,7 +156,7 @@ async fn serve_connection(
 }
 
 /// Longest request line and header in bytes: the longest path of a tile is far below.
-const HEADER_BYTES_MAX: usize = 16 << 10;
+pub(crate) const HEADER_BYTES_MAX: usize = 16 << 10;
 
 const ACCEPT_DELAY_MIN: Duration = Duration::from_millis(5);
 const ACCEPT_DELAY_MAX: Duration = Duration::from_secs(1);

@@ -4,8 +4,9 @@
 //! # What is in scope
 //!
 //! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
-//! the HTTP listener ([`http`]), outgoing HTTP ([`fetch`]), TLS set-up ([`tls`]), [`logging`],
-//! [`metrics`] and [`shutdown`]; with the feature `keys`: signing [`keys`], wherever they are.
+//! the HTTP listener ([`http`]), HTTP on dialled connections ([`http2`]), outgoing HTTP
+//! ([`fetch`]), TLS set-up ([`tls`]), [`logging`], [`metrics`] and [`shutdown`]; with the feature
+//! `keys`: signing [`keys`], wherever they are.
 //!
 //! # What is out of scope
 //!
@@ -18,6 +19,8 @@ pub mod key_file;
 pub mod fetch;
 #[cfg(feature = "edge")]
 pub mod http;
+#[cfg(feature = "edge")]
+pub mod http2;
 #[cfg(feature = "keys")]
 pub mod keys;
 #[cfg(feature = "edge")]
