@@ -12,6 +12,7 @@ use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
 use serde::Deserialize;
 use tonic::transport::Uri;
 
+use crate::bastion::{self, Place, PlaceError};
 use crate::cosigner::KEY_SLOTS;
 use crate::lists::{LISTS_MAX, ListSource, ListSourceError};
 use crate::logs::LOGS_MAX;
@@ -122,6 +123,9 @@ pub enum ConfigError {
         /// How many.
         count: usize,
     },
+    /// A bastion cannot be used.
+    #[error(transparent)]
+    Bastion(#[from] PlaceError),
     /// The wait is too long.
     #[error("map_wait_ms is more than {MAP_WAIT_MS_MAX}")]
     MapWait,
@@ -161,6 +165,8 @@ struct File {
     lists: Vec<String>,
     #[serde(default)]
     log: Vec<LogFile>,
+    #[serde(default)]
+    bastion: Vec<bastion::Section>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -215,6 +221,10 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// Its keys.
     pub keys: Keyring,
+    /// The directory of the keys' plain files.
+    pub key_directory: PathBuf,
+    /// The bastions through which it answers too.
+    pub bastions: Vec<Place>,
     /// The files of its state.
     pub paths: Paths,
     /// The directory of contradictions.
@@ -253,15 +263,15 @@ impl Config {
             return Err(ConfigError::MapWait);
         }
         let state = directory.join(file.state);
+        let key_directory = directory.join(file.keys);
         let anchor = file.anchor.map(|path| directory.join(path));
         Ok(Self {
             name: file.name,
             http: file.http,
             grpc: file.grpc,
-            keys: Keyring::new(
-                &directory.join(file.keys),
-                file.key.resolve(directory, &KEY_SLOTS)?,
-            ),
+            keys: Keyring::new(&key_directory, file.key.resolve(directory, &KEY_SLOTS)?),
+            key_directory,
+            bastions: bastion::check(file.bastion, directory)?,
             paths: Paths::new(&state, anchor.as_deref()),
             evidence: state.join("evidence"),
             map_wait: Duration::from_millis(file.map_wait_ms),

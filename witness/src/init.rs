@@ -134,6 +134,13 @@ name = NAME
 # human or json
 # log_format = "human"
 
+# Behind NAT: bastions (c2sp.org/https-bastion) that pass requests on, one section for each. Their
+# operators need the hash that `bastion-key` prints. ca is for roots that the system does not have.
+#
+# [[bastion]]
+# address = "bastion.example:443"
+# ca = "ca.pem"
+
 # One section for each log:
 #
 # [[log]]

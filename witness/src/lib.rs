@@ -4,7 +4,8 @@
 //! has it admitted and decided ([`decision`]), signs ([`cosigner`]), records it durably ([`store`])
 //! and only then lets the signatures go. For logs of Candor a follower ([`map`]) also checks every
 //! epoch's audit delta; the map's keys sign only sizes that it has checked. What contradicts is
-//! kept ([`evidence`]). Further logs come from [`lists`] and by a command ([`added`]).
+//! kept ([`evidence`]). Further logs come from [`lists`] and by a command ([`added`]). Who cannot
+//! be reached answers through bastions ([`bastion`]).
 //!
 //! # What is in scope
 //!
@@ -13,10 +14,11 @@
 //!
 //! # What is out of scope
 //!
-//! TLS and limits by address, which are a proxy's business.
+//! TLS of its own ports and limits by address, which are a proxy's business.
 
 pub mod added;
 pub mod allowance;
+pub mod bastion;
 pub mod config;
 pub mod cosigner;
 pub mod decision;

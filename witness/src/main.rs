@@ -10,6 +10,7 @@ use candor_host::keys::{self, KeyTable, SecretSource};
 use candor_host::logging::{self, Format};
 use candor_host::shutdown;
 use candor_witness::added;
+use candor_witness::bastion::Identity;
 use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
 use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
 use candor_witness::init;
@@ -60,6 +61,14 @@ enum Command {
     /// Prints the witness's public keys, one a line: Ed25519 and ML-DSA-44 of the log witness, then
     /// of the map witness.
     Vkeys {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Prints the hash by which bastions know this witness, and makes its key if there is none.
+    ///
+    /// Whoever runs the bastion lets the hash in. Logs then reach the witness at
+    /// https://BASTION/HASH.
+    BastionKey {
         #[command(flatten)]
         config: ConfigArgument,
     },
@@ -207,6 +216,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             for key in Cosigner::load(&config.keys, &config.name)?.keys() {
                 writeln!(io::stdout(), "{key}")?;
             }
+            Ok(())
+        }
+        Command::BastionKey { config } => {
+            let identity = Identity::open(&config.read()?.key_directory)?;
+            writeln!(io::stdout(), "{}", identity.hash())?;
             Ok(())
         }
         Command::EncryptKey { file, passphrase } => {

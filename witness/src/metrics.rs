@@ -25,6 +25,10 @@ pub const KEY_ALARM: &str = "candor_witness_key_alarm";
 /// Lists that could not be read, or not be taken over whole, by `list` as the configuration names
 /// it.
 pub const LIST_FAILURES: &str = "candor_witness_list_failures_total";
+/// 1 while a bastion passes requests on, by `bastion` as the configuration has its address.
+pub const BASTION_CONNECTED: &str = "candor_witness_bastion_connected";
+/// Connections to a bastion that failed or ended, by `bastion`.
+pub const BASTION_RECONNECTS: &str = "candor_witness_bastion_reconnects_total";
 /// 1 while the map is not cosigned because it failed a check, by `origin`.
 pub const MAP_ALARM: &str = "candor_witness_map_alarm";
 /// Broken connections to a log's audit feed, by `origin`.
@@ -95,6 +99,8 @@ pub struct Metrics {
     key_alarm: IntGaugeVec,
     list_failures: IntCounterVec,
     map_alarm: IntGaugeVec,
+    bastion_connected: IntGaugeVec,
+    bastion_reconnects: IntCounterVec,
     commit: Histogram,
     commit_changes: Histogram,
 }
@@ -102,7 +108,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
-        let origin = &["origin"];
+        let (origin, bastion) = (&["origin"], &["bastion"]);
         Self {
             requests: registry.counters(REQUESTS, "Requests to add a checkpoint.", &["outcome"]),
             subtrees: registry.counters(SUBTREES, "Requests for subtrees.", &["outcome"]),
@@ -116,6 +122,8 @@ impl Default for Metrics {
             key_alarm: registry.gauges(KEY_ALARM, "Whether a list has another key.", origin),
             list_failures: registry.counters(LIST_FAILURES, "Lists not read.", &["list"]),
             map_alarm: registry.gauges(MAP_ALARM, "Whether the map failed a check.", origin),
+            bastion_connected: registry.gauges(BASTION_CONNECTED, "Whether connected.", bastion),
+            bastion_reconnects: registry.counters(BASTION_RECONNECTS, "Lost bastions.", bastion),
             commit: registry.histogram(COMMIT, "Time until changes are durable.", SECONDS),
             commit_changes: registry.histogram(COMMIT_CHANGES, "Changes in a commit.", CHANGES),
             registry,
@@ -195,6 +203,18 @@ impl Metrics {
         self.map_alarm
             .with_label_values(&[origin])
             .set(is_raised.into());
+    }
+
+    /// Shows whether a bastion passes requests on.
+    pub fn bastion_connected(&self, bastion: &str, is_connected: bool) {
+        self.bastion_connected
+            .with_label_values(&[bastion])
+            .set(is_connected.into());
+    }
+
+    /// Counts a connection to a bastion that failed or ended.
+    pub fn bastion_reconnect(&self, bastion: &str) {
+        self.bastion_reconnects.with_label_values(&[bastion]).inc();
     }
 
     /// Counts a commit.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::added::AddedError;
+use crate::bastion::{Bastion, BastionError, Identity, IdentityError, Times};
 use crate::config::Config;
 use crate::cosigner::{Cosigner, KeysError};
 use crate::evidence::Evidence;
@@ -30,6 +31,12 @@ pub enum ServerError {
     /// A key file cannot be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The key for bastions cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A bastion cannot be connected to, ever.
+    #[error(transparent)]
+    Bastion(#[from] BastionError),
     /// The state cannot be used.
     #[error("the state cannot be used")]
     Store(#[source] StoreError),
@@ -66,6 +73,7 @@ pub struct Server {
     followers: Vec<Follower>,
     lists: Vec<ListSource>,
     added: PathBuf,
+    bastions: Vec<Bastion>,
     http: TcpListener,
     grpc: TcpListener,
     writer: WriterThread,
@@ -81,6 +89,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, ServerError> {
         let cosigner = Cosigner::load(&config.keys, &config.name)?;
         let metrics = Metrics::default();
+        let bastions = bastions(&config, &metrics)?;
         let store_stopped = CancellationToken::new();
         let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())
             .map_err(ServerError::Store)?;
@@ -105,6 +114,7 @@ impl Server {
             witness: Arc::new(witness),
             lists: config.lists,
             added: config.paths.logs,
+            bastions,
             followers,
             http,
             grpc,
@@ -150,6 +160,9 @@ impl Server {
             tasks.spawn(lists::follow_list(witness(), list, added(), stop.clone()));
         }
         let router = http::router(Arc::clone(&self.witness));
+        for bastion in self.bastions {
+            tasks.spawn(bastion.run(router.clone(), stop.clone()));
+        }
         tasks.spawn(candor_host::http::serve(
             self.http,
             router,
@@ -193,6 +206,18 @@ impl Server {
         }
         Ok(ended.unwrap_or(Ok(()))?)
     }
+}
+
+/// The bastions, and if there are any, their key.
+fn bastions(config: &Config, metrics: &Metrics) -> Result<Vec<Bastion>, ServerError> {
+    if config.bastions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let identity = Identity::open(&config.key_directory)?;
+    let places = config.bastions.iter().cloned();
+    let bastions =
+        places.map(|place| Bastion::new(place, &identity, metrics.clone(), Times::default()));
+    Ok(bastions.collect::<Result<_, _>>()?)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
