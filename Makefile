@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers bench-scale crash-test demo interop run test vectors fmt lint doc \
-	build peers tools
+.PHONY: help bench bench-engines bench-peers bench-scale bench-witness crash-test demo interop run test \
+	vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -56,6 +56,9 @@ bench-engines: ## Measures the storage engines (some minutes; ARGUMENTS="--accou
 
 bench-scale: ## Measures map and store up to 10 million accounts; results in target/bench/scale.json
 	$(CARGO) bench --locked -p candor-benches --bench scale -- $(ARGUMENTS)
+
+bench-witness: ## Measures heads cosigned and epochs checked; results in target/bench/witness.json
+	$(CARGO) bench --locked -p candor-benches --bench witness -- $(ARGUMENTS)
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \

@@ -1,13 +1,14 @@
-//! What the benchmarks have in common: maps of any size, filled as the VRF would fill them, and
-//! what the system says of a process.
+//! What the benchmarks have in common: logs and maps of any size, maps filled as the VRF would fill
+//! them, what the system says of a process, and a report.
 
 pub mod process;
+pub mod report;
 
 use std::convert::Infallible;
 
 use candor_core::Hash;
 use candor_core::crypto::{Commitment, SearchKey};
-use candor_core::log::leaf_hash;
+use candor_core::log::{NodeSource, leaf_hash, node_hash};
 use candor_core::map::delta::split;
 use candor_core::map::{Leaf, Node, Shape, hash_leaf, hash_parent};
 
@@ -85,5 +86,34 @@ impl Node for &Tree {
             Below::Leaf(leaf) => Shape::Leaf(*leaf),
             Below::Parent(children) => Shape::Parent(&children[0], &children[1]),
         })
+    }
+}
+
+/// The hashes of all complete subtrees of a log, level by level.
+#[derive(Debug)]
+pub struct Nodes(Vec<Vec<Hash>>);
+
+impl Nodes {
+    /// Those of the log whose leaves have these hashes.
+    pub fn over(leaves: impl Iterator<Item = Hash>) -> Self {
+        let mut level: Vec<Hash> = leaves.collect();
+        let mut levels = Vec::new();
+        while !level.is_empty() {
+            let (pairs, _) = level.as_chunks::<2>();
+            let above = pairs
+                .iter()
+                .map(|[left, right]| node_hash(left, right))
+                .collect();
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        Self(levels)
+    }
+}
+
+impl NodeSource for Nodes {
+    type Error = Infallible;
+
+    fn node(&self, level: u8, index: u64) -> Result<Hash, Infallible> {
+        Ok(self.0[usize::from(level)][index as usize])
     }
 }

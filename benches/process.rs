@@ -1,6 +1,34 @@
-//! What the system says of this process and its files. Linux only; elsewhere nothing is known.
+//! What the system says of this process and its files. Of memory and files on Linux only; elsewhere
+//! nothing is known.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Does something, and answers the time that passed and the time of all threads on processors, in
+/// seconds.
+pub fn timed<R>(work: impl FnOnce() -> R) -> (R, [f64; 2]) {
+    let (started, busy) = (Instant::now(), process_time());
+    let done = work();
+    let times = [started.elapsed(), process_time() - busy];
+    (done, times.map(|time| time.as_secs_f64()))
+}
+
+/// Time that this thread has spent on the processor.
+pub fn thread_time() -> Duration {
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// Time that this process has spent on processors.
+fn process_time() -> Duration {
+    clock(ClockId::ProcessCPUTime)
+}
+
+fn clock(id: ClockId) -> Duration {
+    let time = clock_gettime(id).try_into();
+    time.expect("time on a processor is not negative")
+}
 
 /// Bytes that this process had written to storage.
 pub fn written_bytes() -> u64 {

@@ -1,12 +1,12 @@
 //! Proofs of the log, and signatures on its checkpoints.
 
-use std::convert::Infallible;
 use std::hint::black_box;
 
+use candor_benches::Nodes;
 use candor_core::Hash;
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey};
 use candor_core::log::{
-    NodeSource, leaf_hash, node_hash, prove_consistency, prove_inclusion, root, verify_consistency,
+    NodeSource, leaf_hash, prove_consistency, prove_inclusion, root, verify_consistency,
     verify_inclusion,
 };
 use candor_core::note::{Checkpoint, KeyName, LogVerifier, NoteSigner, SignedNote, SoftwareSigner};
@@ -21,35 +21,8 @@ const RECORDS_BEFORE: u64 = 65_537;
 
 const ORIGIN: &str = "log.example";
 
-/// The hashes of all complete subtrees, level by level.
-struct Nodes(Vec<Vec<Hash>>);
-
-impl Nodes {
-    fn new(records: u64) -> Self {
-        let mut level: Vec<Hash> = (0..records).map(|i| leaf_hash(&i.to_be_bytes())).collect();
-        let mut levels = Vec::new();
-        while !level.is_empty() {
-            let (pairs, _) = level.as_chunks::<2>();
-            let above = pairs
-                .iter()
-                .map(|[left, right]| node_hash(left, right))
-                .collect();
-            levels.push(std::mem::replace(&mut level, above));
-        }
-        Self(levels)
-    }
-}
-
-impl NodeSource for Nodes {
-    type Error = Infallible;
-
-    fn node(&self, level: u8, index: u64) -> Result<Hash, Infallible> {
-        Ok(self.0[usize::from(level)][usize::try_from(index).unwrap()])
-    }
-}
-
 pub fn operations() -> Vec<Operation> {
-    let nodes = Nodes::new(RECORDS);
+    let nodes = Nodes::over((0..RECORDS).map(|i| leaf_hash(&i.to_be_bytes())));
     let [old_root, new_root] = [RECORDS_BEFORE, RECORDS].map(|size| root(size, &nodes).unwrap());
     let index = RECORDS / 3;
     let leaf = nodes.node(0, index).unwrap();

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use candor_benches::leaves;
+use candor_benches::process::timed;
 use candor_core::map::Leaf;
 use candor_core::map::delta::split;
 use candor_server::map::rows::put;
@@ -11,7 +12,6 @@ use candor_server::storage::{Batch, MemoryStorage, Storage as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::table::{Row, Samples, Unit};
-use crate::task::timed;
 
 /// Insertions of the measured update.
 const INSERTS: u64 = 10_000;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use candor_benches::process;
+use candor_benches::process::{self, thread_time, timed};
 use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::answer::Query;
@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use tempfile::TempDir;
 
 use crate::log::Log;
-use crate::task::{Figures, Keys, Side, Task, figures, thread_time, timed};
+use crate::task::{Figures, Keys, Side, Task, figures};
 use crate::workload::{VALUE_BYTES, label, value};
 
 /// Cache of the whole server for each account that it is to hold, in bytes: enough for most of them

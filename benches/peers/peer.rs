@@ -12,11 +12,11 @@ use akd::{
     LookupProof, WhatsAppV1Configuration,
 };
 use akd_core::proto::specs::types as wire;
-use candor_benches::process;
+use candor_benches::process::{self, thread_time, timed};
 use protobuf::Message as _;
 use tokio::runtime::Runtime;
 
-use crate::task::{Figures, Side, THREADS, Task, figures, thread_time, timed};
+use crate::task::{Figures, Side, THREADS, Task, figures};
 use crate::workload::{label, value};
 
 /// How many parts of the tree it works on at once. On two cores no parallelism, the default, 8 and

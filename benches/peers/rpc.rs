@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc;
 
+use candor_benches::process::thread_time;
 use candor_proto::Bytes;
 use candor_proto::v1;
 use candor_proto::v1::directory_client::DirectoryClient;
@@ -12,8 +13,6 @@ use tokio::sync::oneshot;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
-
-use crate::task::thread_time;
 
 const RESPONSE_BYTES: usize = 2048;
 const CONNECTIONS: usize = 4;

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -102,29 +101,6 @@ impl Drop for Remote {
         drop(self.tasks.take());
         let _ended = self.child.wait();
     }
-}
-
-/// Does something, and answers the time that passed and the time of all threads on processors, in
-/// seconds.
-pub fn timed<R>(work: impl FnOnce() -> R) -> (R, [f64; 2]) {
-    let (started, busy) = (Instant::now(), process_time());
-    let done = work();
-    let times = [started.elapsed(), process_time() - busy];
-    (done, times.map(|time| time.as_secs_f64()))
-}
-
-/// Time that this thread has spent on the processor.
-pub fn thread_time() -> Duration {
-    clock(rustix::time::ClockId::ThreadCPUTime)
-}
-
-/// Time that this process has spent on processors.
-fn process_time() -> Duration {
-    clock(rustix::time::ClockId::ProcessCPUTime)
-}
-
-fn clock(id: rustix::time::ClockId) -> Duration {
-    rustix::time::clock_gettime(id).try_into().unwrap()
 }
 
 /// Names the numbers of a task.

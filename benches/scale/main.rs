@@ -10,13 +10,13 @@
 
 mod log;
 mod order;
-mod report;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use candor_benches::process;
+use candor_benches::report::{Report, Samples};
 use candor_core::account::Label;
 use candor_core::answer::Query;
 use candor_server::lookup::prove_account;
@@ -24,7 +24,6 @@ use clap::Parser;
 
 use log::Log;
 use order::Order;
-use report::{Report, Samples};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -73,7 +72,7 @@ fn main() {
         println!("{accounts} accounts, caches of {} MiB", cache_bytes >> 20);
         measure(accounts, cache_bytes, arguments.runs, &mut report);
     }
-    println!("written to {}", report.write().display());
+    report.write(env!("CARGO_TARGET_TMPDIR"), "scale");
 }
 
 fn measure(accounts: u64, cache_bytes: u64, runs: u64, report: &mut Report) {
