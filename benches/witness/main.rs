@@ -21,7 +21,7 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 4_000])]
     logs: Vec<u64>,
     /// Sizes of the map, in leaves.
-    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
     leaves: Vec<u64>,
     /// Measurements of each figure.
     #[arg(long, default_value_t = 5)]
