@@ -6,7 +6,7 @@
 //! [`Store::apply`] returns, the change is on disk, twice. After any failure of the disk the thread
 //! ends and nothing more is changed: the outcome is unknown, and only a new start finds it out.
 //! Readers look at a copy in memory that holds committed changes only. What a file from a backup
-//! does is in [`quarantine`].
+//! does is in `quarantine.rs`.
 
 mod anchor;
 mod quarantine;
