@@ -33,13 +33,14 @@ const CACHE_BYTES_EACH: u64 = 2 << 10;
 const CACHE_BYTES: RangeInclusive<u64> = 512 << 20..=8 << 30;
 
 /// What the table says of this side.
-pub const CONFIGURATION: &str = "Candor: the server's admission, sequencer and default store, with \
-    a cache of 2 KiB an account, at least 512 MiB and at most 8 GiB; every epoch is one synced \
-    commit of leaf, account and version rows, log tiles and audit delta; its checkpoint is signed with Ed25519 \
-    and ML-DSA-44 and the anchor moved before an update counts. Not cosigned here. Accounts are \
-    loaded into memory after a start, as the server does. Updates lead from odd to even versions, \
-    whose ladders are the same; with the VRF included, each update's search key is computed in \
-    the time measured, and with proofs its proof too.";
+pub const CONFIGURATION: &str = "\
+    Candor: the server's admission, sequencer and default store, with a cache of 2 KiB an \
+    account, at least 512 MiB and at most 8 GiB; every epoch is one synced commit of leaf, \
+    account and version rows, log tiles and audit delta; its checkpoint is signed with \
+    Ed25519 and ML-DSA-44 and the anchor moved before an update counts. Not cosigned here. \
+    Accounts are loaded into memory after a start, as the server does. Updates lead from odd \
+    to even versions, whose ladders are the same; with the VRF included, each update's \
+    search key is computed in the time measured, and with proofs its proof too.";
 
 /// Updates that are on their way at a time: below what admission has room for.
 const UPDATES_MAX: usize = 48 * 1024;
