@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use candor_core::account::is_invisible;
 use candor_core::note::monitoring_path;
 
 use crate::logs::Log;
@@ -189,6 +190,13 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
+/// Control characters, what is not seen or changes the direction of text, and separators of lines
+/// and paragraphs.
+fn is_not_shown(character: char) -> bool {
+    let is_separator = matches!(character, '\u{2028}' | '\u{2029}');
+    character.is_control() || is_separator || is_invisible(character)
+}
+
 struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for Escaping<'_, '_> {
@@ -201,21 +209,9 @@ impl fmt::Write for Escaping<'_, '_> {
                 '"' => self.0.write_str("&quot;")?,
                 '\'' => self.0.write_str("&#39;")?,
                 '\n' => self.0.write_char('\n')?,
-                '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{e0000}'..='\u{e0fff}' => write!(self.0, "[U+{:04X}]", u32::from(character))?,
-                other if other.is_control() => write!(self.0, "[U+{:04X}]", u32::from(other))?,
+                other if is_not_shown(other) => {
+                    write!(self.0, "[U+{:04X}]", u32::from(other))?;
+                }
                 other => self.0.write_char(other)?,
             }
         }

@@ -217,8 +217,8 @@ fn is_name_char(c: char) -> bool {
 }
 
 /// `Default_Ignorable_Code_Point` of the Unicode Character Database, which covers the marks and
-/// embeddings that change the direction of text.
-const fn is_invisible(c: char) -> bool {
+/// embeddings that change the direction of text. Who shows text of others shows these as numbers.
+pub const fn is_invisible(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'

@@ -19,7 +19,7 @@ mod state;
 mod value;
 
 pub use device::{Device, DeviceKey};
-pub use label::{Label, LabelError, LabelKind};
+pub use label::{Label, LabelError, LabelKind, is_invisible};
 pub use rules::{Change, RuleError, check_successor};
 pub use state::{AccountKey, AccountState, Standing, StateError, UnverifiedState, VerifiedState};
 pub use value::{Binding, BindingError, UnverifiedValue, ValueError, VerifiedValue};
