@@ -38,18 +38,54 @@ pub struct Committer {
     pub halt: CancellationToken,
 }
 
+/// The updates of an epoch, and those that it refused. Nobody is told before it is known whether the
+/// epoch is stored: the refusals rest on it, and on the one before.
+#[derive(Default)]
+pub struct Waiting {
+    /// In the epoch.
+    pub updates: Vec<Admitted>,
+    /// Not in it.
+    pub refused: Vec<(Admitted, Refusal)>,
+}
+
+impl Waiting {
+    /// The epoch is stored, and its head is out.
+    fn answer(&mut self, epoch: u64) {
+        for update in self.updates.drain(..) {
+            update.answer(Ok(epoch));
+        }
+        self.answer_refused();
+    }
+
+    /// What the refusals rest on is stored.
+    pub fn answer_refused(&mut self) {
+        for (update, refusal) in self.refused.drain(..) {
+            update.answer(Err(refusal));
+        }
+    }
+
+    /// The store refused the epoch, or the one before.
+    pub fn refuse(self) {
+        let refused = self.refused.into_iter().map(|(update, _)| update);
+        refuse_all(self.updates, &Refusal::StorageUnavailable);
+        refuse_all(refused, &Refusal::StorageUnavailable);
+    }
+}
+
 /// How a commit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The batch is stored.
     Stored,
-    /// The store refused it and is as it was; whoever waited for it was told.
+    /// The store refused it and is as it was.
     NotStored,
 }
 
 impl Committer {
     /// Commits an epoch, signs its head, moves the anchor, lets the head out and answers. `tip` is
-    /// where the log stands with the epoch, `accounts` are those that it changes.
+    /// where the log stands with the epoch, `accounts` are those that it changes. Who waits for an
+    /// epoch that is not stored is not told here: the log must first stand where it stood, for
+    /// whoever tries again.
     ///
     /// # Errors
     ///
@@ -59,11 +95,10 @@ impl Committer {
         batch: Batch,
         tip: &Tip,
         accounts: Vec<Arc<Account>>,
-        updates: Vec<Admitted>,
+        waiting: &mut Waiting,
         started: Instant,
     ) -> Result<Outcome, FatalError> {
         if self.store(batch)? == Outcome::NotStored {
-            refuse_all(updates, &Refusal::StorageUnavailable);
             return Ok(Outcome::NotStored);
         }
         // Before anyone can be shown the epoch: a lookup of it must not find older accounts.
@@ -74,11 +109,8 @@ impl Committer {
         }
         self.release(tip)?;
         self.metrics
-            .epoch_closed(tip, updates.len(), started.elapsed());
-        let epoch = tip.size - 1;
-        for update in updates {
-            update.answer(Ok(epoch));
-        }
+            .epoch_closed(tip, waiting.updates.len(), started.elapsed());
+        waiting.answer(tip.size - 1);
         for account in &accounts {
             self.ladders.complete(account);
         }
@@ -124,7 +156,7 @@ impl Committer {
 }
 
 /// Tells callers that nothing of their updates was kept.
-pub fn refuse_all(updates: Vec<Admitted>, refusal: &Refusal) {
+pub fn refuse_all(updates: impl IntoIterator<Item = Admitted>, refusal: &Refusal) {
     for update in updates {
         update.answer(Err(refusal.clone()));
     }

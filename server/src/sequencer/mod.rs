@@ -40,7 +40,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::admission::{Admitted, Refusal};
-use self::commit::{Outcome, refuse_all};
+use self::commit::{Outcome, Waiting, refuse_all};
 use self::ladders::Completed;
 use self::pipeline::{Closed, Pipeline};
 use crate::clock::Clock;
@@ -281,29 +281,32 @@ impl Sequencer {
     /// Builds one epoch and hands it on.
     async fn append(
         &mut self,
-        waiting: Vec<Admitted>,
+        updates: Vec<Admitted>,
         agenda: &mut Agenda,
     ) -> Result<(), FatalError> {
         let started = std::time::Instant::now();
         let now_ms = self.clock.now_ms();
         let now_ms = now_ms.max(self.pipeline.tip().map.timestamp_ms);
         let mut draft = self.pipeline.draft();
-        let mut updates = Vec::with_capacity(waiting.len());
-        for update in waiting {
+        let mut waiting = Waiting::default();
+        waiting.updates.reserve(updates.len());
+        for update in updates {
             match draft.add(&update)? {
-                Ok(()) => updates.push(update),
-                Err(refusal) => update.answer(Err(refusal)),
+                Ok(()) => waiting.updates.push(update),
+                Err(refusal) => waiting.refused.push((update, refusal)),
             }
         }
-        if updates.is_empty() && Instant::now() < agenda.heartbeat_at {
-            return Ok(()); // All were refused, and no epoch is due without them.
+        if waiting.updates.is_empty() && Instant::now() < agenda.heartbeat_at {
+            // All were refused, and no epoch is due without them.
+            agenda.committed(self.pipeline.answer_refused(waiting).await?);
+            return Ok(());
         }
         for ladder in agenda.ladders.drain(..) {
             draft.add_ladder(&ladder.account)?;
         }
         let closed = Closed {
             built: draft.close(now_ms)?,
-            updates,
+            waiting,
             started,
         };
         let outcome = self.pipeline.commit(closed).await?;

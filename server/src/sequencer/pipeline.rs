@@ -6,8 +6,7 @@ use std::time::Instant;
 use candor_core::Hash;
 use tokio::task::JoinHandle;
 
-use super::admission::{Admitted, Refusal};
-use super::commit::{Committer, Outcome, refuse_all};
+use super::commit::{Committer, Outcome, Waiting};
 use super::epoch::{Built, Draft, Pending, Tip};
 use super::{FatalError, UNPUBLISHED_EPOCHS_MAX};
 use crate::ledger::{Account, Ledger, LedgerError};
@@ -20,10 +19,17 @@ const SNAPSHOTS: usize = UNPUBLISHED_EPOCHS_MAX as usize + 1;
 pub struct Closed {
     /// The epoch.
     pub built: Built,
-    /// The updates in it.
-    pub updates: Vec<Admitted>,
+    /// Those who wait for it.
+    pub waiting: Waiting,
     /// When its building began.
     pub started: Instant,
+}
+
+/// What a commit leaves: its outcome, and who was not told.
+struct Committed {
+    committer: Box<Committer>,
+    outcome: Result<Outcome, FatalError>,
+    waiting: Waiting,
 }
 
 /// At most one epoch in commit, on a thread of its own, and where the log stands with it.
@@ -40,7 +46,7 @@ pub struct Pipeline {
 enum Stage {
     Resting(Box<Committer>),
     Committing {
-        task: JoinHandle<(Box<Committer>, Result<Outcome, FatalError>)>,
+        task: JoinHandle<Committed>,
         /// Where the log stands without the epoch.
         before: Tip,
     },
@@ -85,11 +91,16 @@ impl Pipeline {
         let Stage::Committing { task, .. } = &mut self.stage else {
             return Ok(Outcome::Stored);
         };
-        let (committer, outcome) = task.await?;
+        let Committed {
+            committer,
+            outcome,
+            waiting,
+        } = task.await?;
         let stage = std::mem::replace(&mut self.stage, Stage::Resting(committer));
         self.pending = Pending::default();
         if let (Ok(Outcome::NotStored), Stage::Committing { before, .. }) = (&outcome, stage) {
             self.tip = before;
+            waiting.refuse();
         }
         outcome
     }
@@ -102,7 +113,7 @@ impl Pipeline {
     /// [`FatalError`]: the environment is at fault.
     pub async fn commit(&mut self, closed: Closed) -> Result<Outcome, FatalError> {
         if self.settle().await? == Outcome::NotStored {
-            refuse_all(closed.updates, &Refusal::StorageUnavailable);
+            closed.waiting.refuse();
             return Ok(Outcome::NotStored);
         }
         let Stage::Resting(mut committer) = std::mem::replace(&mut self.stage, Stage::Broken)
@@ -111,7 +122,7 @@ impl Pipeline {
         };
         let Closed {
             built,
-            updates,
+            mut waiting,
             started,
         } = closed;
         let Built {
@@ -125,8 +136,12 @@ impl Pipeline {
         let accounts: Vec<_> = pending.accounts().cloned().collect();
         self.pending = pending;
         let task = tokio::task::spawn_blocking(move || {
-            let outcome = committer.commit(batch, &tip, accounts, updates, started);
-            (committer, outcome)
+            let outcome = committer.commit(batch, &tip, accounts, &mut waiting, started);
+            Committed {
+                committer,
+                outcome,
+                waiting,
+            }
         });
         self.stage = Stage::Committing { task, before };
         Ok(Outcome::Stored)
@@ -140,6 +155,20 @@ impl Pipeline {
         {
             self.ledger.forget(&oldest);
         }
+    }
+
+    /// Answers updates none of which an epoch took, once it is known what their refusals rest on.
+    ///
+    /// # Errors
+    ///
+    /// [`FatalError`]: the environment is at fault.
+    pub async fn answer_refused(&mut self, mut waiting: Waiting) -> Result<Outcome, FatalError> {
+        let outcome = self.settle().await?;
+        match outcome {
+            Outcome::Stored => waiting.answer_refused(),
+            Outcome::NotStored => waiting.refuse(),
+        }
+        Ok(outcome)
     }
 
     /// Whether a stored account is its label's newest, while no epoch is in commit.

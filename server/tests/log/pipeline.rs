@@ -97,6 +97,11 @@ fn submit(process: &Process, label: &'static str, version: u32) -> Answer {
     })
 }
 
+/// The answer to what the store refused.
+fn unavailable() -> Result<u64, SubmitError> {
+    Err(SubmitError::Refused(Refusal::StorageUnavailable))
+}
+
 /// The answer to what no epoch took.
 fn down() -> Result<u64, SubmitError> {
     Err(SubmitError::Refused(Refusal::ShuttingDown))
@@ -150,7 +155,7 @@ async fn if_the_store_refuses_an_epoch_the_one_built_on_it_is_refused_too() {
         let hanging = Hanging::new(&world).await;
         world.store.fail_commit(0, fault);
         let (process, answers) = hanging.let_go(&world).await;
-        let refused = Err(SubmitError::Refused(Refusal::StorageUnavailable));
+        let refused = unavailable();
         // The log goes on from where it stood, with what waits.
         assert_eq!(answers, [refused.clone(), refused, Ok(3)], "{fault:?}");
         assert_eq!(world.anchor_size(), 4);
@@ -168,6 +173,44 @@ async fn if_the_store_refuses_an_epoch_the_one_built_on_it_is_refused_too() {
         }
         process.stop().await.unwrap();
         check(&mut world, 2, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_does_not_rest_on_an_epoch_that_the_store_refuses() {
+    for fault in [CommitFault::NotCommitted, CommitFault::DiskFull] {
+        for is_stored in [true, false] {
+            let mut world = World::new();
+            let mut process = world.start(EAGER);
+            process.begun().await;
+            process.submit(ALICE, 0, &value(ALICE, 0)).await.unwrap();
+            world.gate.shut(true);
+            let first = submit(&process, ALICE, 1);
+            world.gate.is_reached().await;
+            // The same version again: a conflict if the first is stored.
+            let second = submit(&process, ALICE, 1);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!first.is_finished() && !second.is_finished());
+            if !is_stored {
+                world.store.fail_commit(0, fault);
+            }
+            world.gate.shut(false);
+            let answers = [first.await.unwrap(), second.await.unwrap()];
+            let greatest = Some(1);
+            let conflict = SubmitError::Refused(Refusal::VersionConflict { greatest });
+            let expected = match is_stored {
+                true => [Ok(3), Err(conflict)],
+                false => [unavailable(), unavailable()],
+            };
+            assert_eq!(answers, expected);
+            // Whoever was told that nothing was kept can submit again, at once.
+            if !is_stored {
+                let again = process.submit(ALICE, 1, &value(ALICE, 1)).await;
+                assert_eq!(again, Ok(3), "{fault:?}");
+            }
+            process.stop().await.unwrap();
+            check(&mut world, 1, None);
+        }
     }
 }
 
