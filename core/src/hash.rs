@@ -63,6 +63,10 @@ pub enum Domain {
     AccountState = 0x05,
     /// Account public key, as people compare it: `0x06 || key`.
     AccountKey = 0x06,
+    /// Commitment of one side of a comparison: `0x07 || origin || account key || nonce`.
+    ComparisonCommitment = 0x07,
+    /// Code of a comparison: `0x08 || origin || both sides' account keys and nonces`.
+    ComparisonCode = 0x08,
 }
 
 /// Hashes the concatenation of `parts` under `domain`.

@@ -4,7 +4,8 @@
 //!
 //! The log of epochs ([`log`]), signed notes, cosignatures and policies ([`note`]), the verifiable
 //! map ([`map`]), the VRF and commitments that hide its contents ([`crypto`]), accounts
-//! ([`account`]), and the answers that devices check ([`answer`]).
+//! ([`account`]), the answers that devices check ([`answer`]), and what people compare
+//! ([`verification`]).
 //!
 //! # What is out of scope
 //!
@@ -26,5 +27,6 @@ pub mod limits;
 pub mod log;
 pub mod map;
 pub mod note;
+pub mod verification;
 
 pub use hash::Hash;

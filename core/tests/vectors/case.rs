@@ -86,6 +86,16 @@ impl<'a> Case<'a> {
             .unwrap_or_else(|_| panic!("{}: {field} has another length", self.label))
     }
 
+    /// An input of several byte strings.
+    pub fn list(&self, field: &str) -> Vec<Vec<u8>> {
+        let texts = self.value[field].as_array();
+        let texts = texts.unwrap_or_else(|| panic!("{}: {field} is no list", self.label));
+        texts
+            .iter()
+            .map(|text| hex::decode(self.string(text, field)).unwrap())
+            .collect()
+    }
+
     /// An input that is a number.
     pub fn number<T: TryFrom<u64, Error: Debug>>(&self, field: &str) -> T {
         let number = self.value[field]

@@ -22,6 +22,7 @@ mod log;
 mod map;
 mod note;
 mod signing;
+mod verification;
 mod vrf;
 
 #[path = "../world/mod.rs"]
@@ -45,6 +46,7 @@ const DOCUMENTS: &[Entry] = &[
     ("map", map::document, map::check),
     ("note", note::document, note::check),
     ("signing", signing::document, signing::check),
+    ("verification", verification::document, verification::check),
     ("vrf", vrf::document, vrf::check),
 ];
 

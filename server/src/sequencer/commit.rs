@@ -38,8 +38,8 @@ pub struct Committer {
     pub halt: CancellationToken,
 }
 
-/// The updates of an epoch, and those that it refused. Nobody is told before it is known whether the
-/// epoch is stored: the refusals rest on it, and on the one before.
+/// The updates of an epoch, and those that it refused. Nobody is told before it is known whether
+/// the epoch is stored: the refusals rest on it, and on the one before.
 #[derive(Default)]
 pub struct Waiting {
     /// In the epoch.
