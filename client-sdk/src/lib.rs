@@ -61,6 +61,7 @@ mod monitor;
 mod offline;
 mod publish;
 mod rpc;
+pub mod shared;
 mod store;
 mod watch;
 
