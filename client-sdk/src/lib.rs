@@ -60,6 +60,7 @@ mod memory;
 mod monitor;
 mod offline;
 mod publish;
+mod qr;
 mod rpc;
 pub mod shared;
 mod store;
@@ -72,5 +73,6 @@ pub use error::{CODES, ContentError, Error, Evidence, EvidenceError, Fault, Rece
 pub use lookup::{AccountVersion, LOOKUP_BATCH_MAX, Lookup, Resolution};
 pub use monitor::{OwnReport, OwnVersion, PublishedVersion, Verdict};
 pub use publish::{Published, Receipt};
+pub use qr::QrPicture;
 pub use store::{Change, FileStore, Key, MemoryStore, Store, StoreError};
 pub use watch::HeadWatch;
