@@ -20,7 +20,8 @@ demo: build ## Shows a whole system, from registration to three attacks being ca
 run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 	@$(CARGO) run --quiet --locked -p candor-tests --bin local
 
-test: fmt lint doc build peers ## Everything that has to hold: format, lints, docs, every test
+# All programs are built by the tests; `build` would build much a second time, with other features.
+test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, every test
 	$(CARGO) test --workspace --locked
 
 crash-test: build ## Kills a server under load ROUNDS times (200), and checks everything after each
