@@ -9,7 +9,9 @@ use candor_core::limits::DEVICE_KEY_BYTES_MAX;
 use candor_host::durable;
 use clap::{Parser, Subcommand};
 
-use crate::commands::{audit, history, import, init, lookup, monitor, proof, register, update};
+use crate::commands::{
+    audit, evidence, history, import, init, lookup, monitor, proof, register, update,
+};
 
 /// Key transparency at the terminal: look accounts up and verify every answer, watch over your own
 /// account, keep proofs, and audit the whole log.
@@ -61,6 +63,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  candor head")]
     Head,
     Audit(audit::Arguments),
+    /// Verifies evidence that a log signed two histories.
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Registers the people of an existing directory.
     #[command(subcommand)]
     Import(import::Command),

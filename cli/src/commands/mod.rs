@@ -1,6 +1,7 @@
 //! The commands. Each takes its arguments and a profile, and returns its report.
 
 pub mod audit;
+pub mod evidence;
 pub mod head;
 pub mod history;
 pub mod import;
@@ -38,6 +39,9 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
             show(&proof::verify(arguments, &open()?).await?, json)
         }
         Command::Head => show(&head::run(&open()?).await?, json),
+        Command::Evidence(evidence::Command::Verify(arguments)) => {
+            show(&evidence::verify(arguments)?, json)
+        }
         Command::Audit(arguments) => show(&audit::run(arguments, &open()?).await?, json),
         Command::Import(import::Command::Openpgp(arguments)) => {
             show(&import::run(arguments, &open()?).await?, json)

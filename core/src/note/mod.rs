@@ -24,7 +24,7 @@ mod verified;
 mod witness_api;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use evidence::{Evidence, EvidenceError};
+pub use evidence::{Evidence, EvidenceError, ProvedBeginning};
 pub use key::{Algorithm, KeyId, KeyName, KeyNameError, VerifierKey, VkeyError};
 pub use log_list::{ListedLog, LogList, LogListError};
 pub use policy::{Policy, PolicyLog, PolicyName, PolicyWitness};
