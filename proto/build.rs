@@ -3,8 +3,15 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["log", "directory", "registrar", "audit", "witness"]
-        .map(|name| format!("candor/v1/{name}.proto"));
+    let files = [
+        "log",
+        "directory",
+        "registrar",
+        "audit",
+        "witness",
+        "gossip",
+    ]
+    .map(|name| format!("candor/v1/{name}.proto"));
     let descriptors = protox::compile(&files, ["."])?;
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(

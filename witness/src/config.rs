@@ -14,6 +14,7 @@ use tonic::transport::Uri;
 
 use crate::bastion::{self, Place, PlaceError};
 use crate::cosigner::KEY_SLOTS;
+use crate::gossip::{self, Peer, PeerError, Times};
 use crate::lists::{LISTS_MAX, ListSource, ListSourceError};
 use crate::logs::LOGS_MAX;
 use crate::store::Paths;
@@ -23,6 +24,10 @@ pub const LOG_KEYS_MAX: usize = 8;
 
 /// Longest wait for a map to be checked, in milliseconds: below the 10 s that a request may take.
 const MAP_WAIT_MS_MAX: u64 = 8_000;
+
+/// Shortest and longest time between two exchanges with a peer, in seconds.
+const GOSSIP_INTERVAL_S_MIN: u64 = 1;
+const GOSSIP_INTERVAL_S_MAX: u64 = 3_600;
 
 /// Longest configuration in bytes: [`LOGS_MAX`] logs with 2 KiB of keys and names each.
 const CONFIG_BYTES_MAX: usize = LOGS_MAX * 2048;
@@ -126,6 +131,18 @@ pub enum ConfigError {
     /// A bastion cannot be used.
     #[error(transparent)]
     Bastion(#[from] PlaceError),
+    /// A peer cannot be used.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// Peers would be asked too often or too seldom.
+    #[error("gossip_interval_s is not between {GOSSIP_INTERVAL_S_MIN} and {GOSSIP_INTERVAL_S_MAX}")]
+    GossipInterval,
+    /// A log's tiles are not at an address that can be used.
+    #[error("log {log}: the url of its tiles must be http(s)://host[:port][/path]")]
+    Tiles {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+    },
     /// The wait is too long.
     #[error("map_wait_ms is more than {MAP_WAIT_MS_MAX}")]
     MapWait,
@@ -167,6 +184,9 @@ struct File {
     log: Vec<LogFile>,
     #[serde(default)]
     bastion: Vec<bastion::Section>,
+    gossip_interval_s: Option<u64>,
+    #[serde(default)]
+    peer: Vec<gossip::Section>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,6 +195,7 @@ struct LogFile {
     origin: Option<String>,
     vkeys: Vec<String>,
     grpc: Option<String>,
+    url: Option<String>,
     qpd: Option<NonZeroU32>,
 }
 
@@ -205,6 +226,8 @@ pub struct LogConfig {
     pub verifier: LogVerifier,
     /// Where it serves its audit feed, if its map is to be checked.
     pub grpc: Option<Uri>,
+    /// Where its tiles are, without a slash at the end, if it is to be asked for proofs.
+    pub tiles: Option<String>,
     /// How many requests it may make a day, if that is to be limited.
     pub qpd: Option<u32>,
 }
@@ -225,6 +248,10 @@ pub struct Config {
     pub key_directory: PathBuf,
     /// The bastions through which it answers too.
     pub bastions: Vec<Place>,
+    /// The witnesses with which it compares logs.
+    pub peers: Vec<Peer>,
+    /// How often and how patiently.
+    pub gossip: Times,
     /// The files of its state.
     pub paths: Paths,
     /// The directory of contradictions.
@@ -272,6 +299,8 @@ impl Config {
             keys: Keyring::new(&key_directory, file.key.resolve(directory, &KEY_SLOTS)?),
             key_directory,
             bastions: bastion::check(file.bastion, directory)?,
+            peers: gossip::check(file.peer)?,
+            gossip: check_times(file.gossip_interval_s)?,
             paths: Paths::new(&state, anchor.as_deref()),
             evidence: state.join("evidence"),
             map_wait: Duration::from_millis(file.map_wait_ms),
@@ -280,6 +309,17 @@ impl Config {
             lists: check_lists(file.lists, directory)?,
         })
     }
+}
+
+fn check_times(interval_s: Option<u64>) -> Result<Times, ConfigError> {
+    let mut times = Times::default();
+    if let Some(interval_s) = interval_s {
+        if !(GOSSIP_INTERVAL_S_MIN..=GOSSIP_INTERVAL_S_MAX).contains(&interval_s) {
+            return Err(ConfigError::GossipInterval);
+        }
+        times.interval = Duration::from_secs(interval_s);
+    }
+    Ok(times)
 }
 
 fn check_lists(lists: Vec<String>, directory: &Path) -> Result<Vec<ListSource>, ConfigError> {
@@ -339,9 +379,11 @@ fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
         .grpc
         .map(|text| check_address(log, &text))
         .transpose()?;
+    let tiles = file.url.map(|text| check_tiles(log, &text)).transpose()?;
     Ok(LogConfig {
         verifier: LogVerifier::new(&origin, keys),
         grpc,
+        tiles,
         qpd: file.qpd.map(NonZeroU32::get),
     })
 }
@@ -353,5 +395,16 @@ fn check_address(log: usize, text: &str) -> Result<Uri, ConfigError> {
         Ok(uri)
     } else {
         Err(ConfigError::Grpc { log })
+    }
+}
+
+/// What tiles say is verified, so that the way they come does not matter.
+fn check_tiles(log: usize, text: &str) -> Result<String, ConfigError> {
+    let uri: Uri = text.parse().map_err(|_| ConfigError::Tiles { log })?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_http && uri.authority().is_some() && uri.query().is_none() {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(ConfigError::Tiles { log })
     }
 }

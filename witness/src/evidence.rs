@@ -1,28 +1,42 @@
 //! Contradictions, kept for people: a directory for each, with signed notes as plain files.
 //!
-//! `fork-*` holds two checkpoints of one size that the log signed: proof against it by its own
-//! signatures. `map-*` holds a checkpoint and what this witness computed for its size.
-//! `unresolved-*` holds a signed checkpoint that was not proved to follow the recorded one: it
-//! accuses nobody until somebody finds the proof, so only a bounded number is kept. Behind the kind
-//! come the beginning of the origin's SHA-256, and size and root of the checkpoint received.
+//! `fork-*` holds two checkpoints that the log signed and that contradict each other: proof against
+//! it by its own signatures, which `fork.evidence` holds as one file for others to verify.
+//! `cleared-*` is the same after the operator cleared it. `map-*` holds a checkpoint and what this
+//! witness computed for its size. `unresolved-*` holds a signed checkpoint that was not proved to
+//! follow the recorded one: it accuses nobody until somebody finds the proof, so only a bounded
+//! number is kept of each log. Behind the kind comes the beginning of the origin's SHA-256, and
+//! then size and root of the checkpoint received, or what identifies the contradiction.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use candor_core::note::{Checkpoint, SignedNote, monitoring_path};
+use candor_core::note::{
+    AddCheckpoint, Checkpoint, Evidence as Proof, SignedNote, monitoring_path,
+};
 use candor_host::durable::{self, WriteError};
 
 use crate::decision::Submission;
+use crate::gossip::message::CONTENT_BYTES_MAX;
+use crate::gossip::{Head, contradiction_id};
 
-/// Most unresolved contradictions kept: 64 requests of at most 132 KiB, with two notes each, stay
-/// below 25 MiB.
-pub const UNRESOLVED_MAX: usize = 64;
+/// Most unresolved contradictions kept of one log, so that none takes the room of another: each has
+/// three notes with one line for each of the log's keys, mostly below 12 KiB together.
+pub const UNRESOLVED_MAX: usize = 4;
+
+/// The file that convinces others.
+const PROOF_FILE: &str = "fork.evidence";
+
+const UNRESOLVED: &str = "unresolved";
+const FORK: &str = "fork";
+const CLEARED: &str = "cleared";
 
 /// What contradicts a submission.
 #[derive(Clone, Debug)]
 pub enum Contradiction {
-    /// Another checkpoint of the same size.
+    /// Another checkpoint of the same size, by a key that the log no longer has.
     Fork(SignedNote),
     /// A recorded checkpoint from which consistency was not proved.
     Unresolved(SignedNote),
@@ -34,8 +48,8 @@ impl Contradiction {
     /// The kind, as directories and metrics name it.
     pub const fn kind(&self) -> &'static str {
         match self {
-            Self::Fork(_) => "fork",
-            Self::Unresolved(_) => "unresolved",
+            Self::Fork(_) => FORK,
+            Self::Unresolved(_) => UNRESOLVED,
             Self::Map(_) => "map",
         }
     }
@@ -52,11 +66,23 @@ impl Contradiction {
 /// Why there is no evidence directory.
 pub type OpenError = std::io::Error;
 
+/// A case against a log, from an earlier run.
+#[derive(Debug)]
+pub struct Remembered {
+    /// The encoding of [`candor_core::note::Evidence`], of which nobody has checked anything yet.
+    pub bytes: Vec<u8>,
+    /// Whether the operator cleared it.
+    pub is_cleared: bool,
+}
+
 /// The directory of all contradictions.
 #[derive(Debug)]
 pub struct Evidence {
     directory: PathBuf,
-    unresolved: Mutex<usize>,
+    /// How many unresolved ones there are, by log.
+    unresolved: Mutex<BTreeMap<String, usize>>,
+    /// The cases of earlier runs.
+    proofs: Vec<PathBuf>,
 }
 
 impl Evidence {
@@ -67,14 +93,25 @@ impl Evidence {
     /// The environment's fault.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         ensure_directory(directory).map_err(std::io::Error::other)?;
-        let mut unresolved = 0;
+        let mut unresolved = BTreeMap::new();
+        let mut proofs = Vec::new();
         for entry in std::fs::read_dir(directory)? {
-            let name = entry?.file_name();
-            unresolved += usize::from(name.to_string_lossy().starts_with("unresolved-"));
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let mut parts = name.split('-');
+            match (parts.next(), parts.next()) {
+                (Some(UNRESOLVED), Some(log)) => {
+                    *unresolved.entry(log.to_owned()).or_default() += 1;
+                }
+                (Some(FORK | CLEARED), Some(_)) => proofs.push(entry.path()),
+                _ => {}
+            }
         }
         Ok(Self {
             directory: directory.to_owned(),
             unresolved: Mutex::new(unresolved),
+            proofs,
         })
     }
 
@@ -89,14 +126,18 @@ impl Evidence {
         submission: &Submission,
         contradiction: &Contradiction,
     ) -> Result<Option<PathBuf>, WriteError> {
-        let received = submission.checkpoint().to_note();
+        let received = Head::new(submission.checkpoint());
+        let request = AddCheckpoint {
+            note: received.note().clone(),
+            ..submission.to_request()
+        };
         let (file, bytes) = contradiction.file();
         // Signatures are left out, so that replays with other signatures make no other name.
         let checkpoint = submission.checkpoint().checkpoint();
+        let log = log_part(checkpoint.origin());
         let name = format!(
-            "{}-{}-{}-{}",
+            "{}-{log}-{}-{}",
             contradiction.kind(),
-            &monitoring_path(checkpoint.origin())[..16],
             checkpoint.size(),
             &checkpoint.root().to_string()[..16],
         );
@@ -111,20 +152,84 @@ impl Evidence {
             return Ok(Some(case));
         }
         if matches!(contradiction, Contradiction::Unresolved(_)) {
-            if *unresolved >= UNRESOLVED_MAX {
+            let count = unresolved.entry(log).or_default();
+            if *count >= UNRESOLVED_MAX {
                 return Ok(None);
             }
-            *unresolved += 1;
+            *count += 1;
         }
         ensure_directory(&case)?;
         durable::replace(&case.join(file), &bytes)?;
-        durable::replace(
-            &case.join("request.txt"),
-            &submission.to_request().to_bytes(),
-        )?;
-        durable::replace(&complete, &received.to_bytes())?;
+        durable::replace(&case.join("request.txt"), &request.to_bytes())?;
+        durable::replace(&complete, &received.note().to_bytes())?;
         Ok(Some(case))
     }
+
+    /// Keeps evidence against a log durably and returns its directory.
+    ///
+    /// # Errors
+    ///
+    /// The environment's fault.
+    pub fn keep_fork(&self, evidence: &Proof) -> Result<PathBuf, WriteError> {
+        let log = log_part(evidence.checkpoints().0.origin());
+        let id = contradiction_id(evidence).to_string();
+        let case = self.directory.join(format!("{FORK}-{log}-{}", &id[..16]));
+        ensure_directory(&case)?;
+        durable::replace(&case.join("recorded.note"), &evidence.earlier().to_bytes())?;
+        durable::replace(&case.join("received.note"), &evidence.later().to_bytes())?;
+        durable::replace(&case.join(PROOF_FILE), &evidence.to_bytes())?;
+        Ok(case)
+    }
+
+    /// What was kept against a log before this witness started.
+    pub fn remembered(&self, origin: &str) -> Vec<Remembered> {
+        let [fork, cleared] = [FORK, CLEARED].map(|kind| prefix(kind, origin));
+        let case = |path: &PathBuf| {
+            let name = path.file_name()?.to_string_lossy();
+            let is_cleared = name.starts_with(&cleared);
+            if !is_cleared && !name.starts_with(&fork) {
+                return None;
+            }
+            // One that cannot be read, or of an older version, is there for people only.
+            let bytes = durable::read_bounded(&path.join(PROOF_FILE), CONTENT_BYTES_MAX).ok()?;
+            Some(Remembered { bytes, is_cleared })
+        };
+        self.proofs.iter().filter_map(case).collect()
+    }
+}
+
+/// Marks what is kept against a log as cleared by the operator, so that peers who still hold it do
+/// not have it stop the log again.
+///
+/// # Errors
+///
+/// The environment's fault.
+pub fn clear(directory: &Path, origin: &str) -> std::io::Result<()> {
+    let fork = prefix(FORK, origin);
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(rest) = name.strip_prefix(&fork) {
+            let cleared = path.with_file_name(format!("{}{rest}", prefix(CLEARED, origin)));
+            if !cleared.exists() {
+                std::fs::rename(&path, cleared)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn prefix(kind: &str, origin: &str) -> String {
+    format!("{kind}-{}-", log_part(origin))
+}
+
+/// The part of a name that says which log.
+fn log_part(origin: &str) -> String {
+    monitoring_path(origin)[..16].to_owned()
 }
 
 fn ensure_directory(path: &Path) -> Result<(), WriteError> {
@@ -137,26 +242,42 @@ fn ensure_directory(path: &Path) -> Result<(), WriteError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::decision::admit;
     use candor_core::Hash;
     use candor_core::crypto::Ed25519SecretKey;
-    use candor_core::note::{AddCheckpoint, KeyName, LogVerifier, NoteSigner as _, SoftwareSigner};
+    use candor_core::note::{KeyName, LogVerifier, NoteSigner as _, SoftwareSigner};
 
-    fn submission(size: u64) -> Submission {
-        let name = KeyName::new("log.example").unwrap();
-        let log = SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]));
-        let checkpoint = Checkpoint::new("log.example", size, Hash::ZERO).unwrap();
-        let line = log.sign(&checkpoint, 0).unwrap();
+    const ORIGIN: &str = "log.example";
+
+    fn key() -> SoftwareSigner {
+        let name = KeyName::new(ORIGIN).unwrap();
+        SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]))
+    }
+
+    fn verifier(origin: &str) -> LogVerifier {
+        LogVerifier::new(origin, vec![key().verifier_key().clone()])
+    }
+
+    fn note_of(origin: &str, size: u64, root: u8) -> SignedNote {
+        let checkpoint = Checkpoint::new(origin, size, Hash([root; 32])).unwrap();
+        let line = key().sign(&checkpoint, 0).unwrap();
+        SignedNote::new(checkpoint.to_text(), vec![line]).unwrap()
+    }
+
+    fn submission_to(origin: &str, size: u64) -> Submission {
         let request = AddCheckpoint {
             old_size: 0,
             proof: vec![],
-            note: SignedNote::new(checkpoint.to_text(), vec![line]).unwrap(),
+            note: note_of(origin, size, 0),
         };
-        let verifier = LogVerifier::new("log.example", vec![log.verifier_key().clone()]);
-        admit(request, &verifier).unwrap()
+        admit(request, &verifier(origin)).unwrap()
+    }
+
+    fn submission(size: u64) -> Submission {
+        submission_to(ORIGIN, size)
     }
 
     #[test]
@@ -177,6 +298,9 @@ mod tests {
         }
         let evidence = Evidence::open(&path).unwrap();
         assert_eq!(evidence.keep(&submission(1000), &unresolved).unwrap(), None);
+        // Another log has room of its own.
+        let of_other = submission_to("other.example", 1000);
+        assert!(evidence.keep(&of_other, &unresolved).unwrap().is_some());
         assert!(
             evidence
                 .keep(&submission(3), &unresolved)
@@ -185,5 +309,32 @@ mod tests {
         );
         let fork = Contradiction::Fork(note());
         assert!(evidence.keep(&submission(1000), &fork).unwrap().is_some());
+    }
+
+    #[test]
+    fn evidence_is_remembered_and_known_to_be_cleared() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("evidence");
+        clear(&path, ORIGIN).unwrap();
+        let kept = |origin: &str| {
+            let notes = [1, 2].map(|root| note_of(origin, 7, root));
+            let proof = Proof::new(&verifier(origin), &notes[0], &notes[1]).unwrap();
+            let evidence = Evidence::open(&path).unwrap();
+            let case = evidence.keep_fork(&proof).unwrap();
+            assert_eq!(evidence.keep_fork(&proof).unwrap(), case);
+            proof.to_bytes()
+        };
+        let bytes = kept(ORIGIN);
+        kept("other.example");
+        for is_cleared in [false, true] {
+            let evidence = Evidence::open(&path).unwrap();
+            let [found] = &evidence.remembered(ORIGIN)[..] else {
+                panic!("one case")
+            };
+            assert_eq!((&found.bytes, found.is_cleared), (&bytes, is_cleared));
+            clear(&path, ORIGIN).unwrap();
+        }
+        let evidence = Evidence::open(&path).unwrap();
+        assert!(!evidence.remembered("other.example")[0].is_cleared);
     }
 }

@@ -1,4 +1,5 @@
-//! The witness over gRPC: `candor.v1.Witness`, health and reflection. The same path as over HTTP.
+//! The witness over gRPC: `candor.v1.Witness`, on the same path as over HTTP, gossip, health and
+//! reflection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Response, Status};
 
 use crate::decision::Refusal;
+use crate::gossip;
 use crate::metrics::Outcome;
 use crate::witness::{AddError, Witness};
 
@@ -51,6 +53,9 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .expect("the descriptors were made by the compiler of the messages");
+    let gossip = witness
+        .gossip()
+        .map(|node| gossip::service(Arc::clone(node), witness.metrics().clone()));
     let service = WitnessServer::new(Service { witness })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -62,6 +67,7 @@ pub async fn serve(
         .add_service(health)
         .add_service(reflection)
         .add_service(service)
+        .add_optional_service(gossip)
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             shutdown.cancelled_owned(),

@@ -141,6 +141,15 @@ name = NAME
 # address = "bastion.example:443"
 # ca = "ca.pem"
 
+# Witnesses with which this one compares what logs showed them, one section for each. Both sides
+# need the other's section; key is what `gossip-key` prints there.
+#
+# gossip_interval_s = 15
+#
+# [[peer]]
+# url = "http://witness.example:7381"    address of its gRPC
+# key = "..."
+
 # One section for each log:
 #
 # [[log]]
@@ -149,4 +158,6 @@ name = NAME
 # qpd = 86400         how often it may grow a day; without it, as often as it likes
 # grpc = "http://..." address of a Candor log's gRPC, to check its map; without it only the log is
 #                     witnessed
+# url = "https://..." where its tiles are (c2sp.org/tlog-tiles), to have it prove that peers were
+#                     shown the same history
 "#;

@@ -4,13 +4,14 @@
 //! has it admitted and decided ([`decision`]), signs ([`cosigner`]), records it durably ([`store`])
 //! and only then lets the signatures go. For logs of Candor a follower ([`map`]) also checks every
 //! epoch's audit delta; the map's keys sign only sizes that it has checked. What contradicts is
-//! kept ([`evidence`]). Further logs come from [`lists`] and by a command ([`added`]). Who cannot
-//! be reached answers through bastions ([`bastion`]).
+//! kept ([`evidence`]). What logs showed other witnesses is compared ([`gossip`]). Further logs
+//! come from [`lists`] and by a command ([`added`]). Who cannot be reached answers through bastions
+//! ([`bastion`]).
 //!
 //! # What is in scope
 //!
-//! All of c2sp.org/tlog-witness (`add-checkpoint`, `sign-subtree`, the monitoring path), and
-//! `candor.v1.Witness`.
+//! All of c2sp.org/tlog-witness (`add-checkpoint`, `sign-subtree`, the monitoring path),
+//! `candor.v1.Witness`, and `candor.v1.Gossip` among configured peers.
 //!
 //! # What is out of scope
 //!
@@ -23,6 +24,7 @@ pub mod config;
 pub mod cosigner;
 pub mod decision;
 pub mod evidence;
+pub mod gossip;
 pub mod grpc;
 pub mod http;
 pub mod init;
@@ -30,6 +32,7 @@ pub mod lists;
 pub mod logs;
 pub mod map;
 pub mod metrics;
+pub mod node_key;
 mod page;
 pub mod server;
 pub mod state;

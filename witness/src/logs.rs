@@ -21,6 +21,8 @@ pub struct Log {
     pub verifier: LogVerifier,
     /// What its map's follower publishes, if there is one.
     pub map: Option<CheckedRoots>,
+    /// Where its tiles are, without a slash at the end, if it can be asked for proofs.
+    pub tiles: Option<String>,
     /// How many requests it may make a day, if that is limited.
     pub qpd: Option<u32>,
     /// Whom to reach about it: a text of whoever listed it, not to be trusted.
@@ -45,12 +47,20 @@ impl Log {
         Self {
             verifier,
             map,
+            tiles: None,
             qpd: None,
             contact: None,
             turn: Mutex::new(()),
             allowances: None,
             key_alarms: Lock::default(),
         }
+    }
+
+    /// The same log, which can be asked for proofs there.
+    #[must_use]
+    pub fn with_tiles(mut self, prefix: Option<String>) -> Self {
+        self.tiles = prefix;
+        self
     }
 
     /// The same log, which may make so many requests a day.

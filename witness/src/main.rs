@@ -13,6 +13,9 @@ use candor_witness::added;
 use candor_witness::bastion::Identity;
 use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
 use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
+use candor_witness::evidence;
+use candor_witness::gossip::GossipKey;
+use candor_witness::gossip::identity::KeyText;
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
 use candor_witness::store::{self, AnchorKept};
@@ -72,6 +75,13 @@ enum Command {
         #[command(flatten)]
         config: ConfigArgument,
     },
+    /// Prints the key by which peers know this witness, and makes it if there is none.
+    ///
+    /// Peers put it into the `[[peer]]` section for this witness, and the other way round.
+    GossipKey {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
     /// Encrypts a plain key file: writes the key beside it, with `.enc` behind its name.
     EncryptKey {
         /// The plain key file. It stays; remove it when the encrypted one is in use.
@@ -103,8 +113,9 @@ enum Command {
     },
     /// Removes the alarms of a log, so that it is cosigned again. The witness must be stopped.
     ///
-    /// What the witness remembers of the log stays, and so do the files of evidence. Do this only
-    /// when you know why the alarm was raised.
+    /// What the witness remembers of the log stays, and so do the files of evidence; what they say
+    /// stops the log no more, also when peers repeat it. Do this only when you know why the alarm
+    /// was raised.
     ClearEvidence {
         #[command(flatten)]
         config: ConfigArgument,
@@ -223,6 +234,11 @@ fn execute(command: Command) -> Result<(), Failure> {
             writeln!(io::stdout(), "{}", identity.hash())?;
             Ok(())
         }
+        Command::GossipKey { config } => {
+            let key = GossipKey::open(&config.read()?.key_directory)?;
+            writeln!(io::stdout(), "{}", KeyText(key.public()))?;
+            Ok(())
+        }
         Command::EncryptKey { file, passphrase } => {
             let path = keys::encrypt_file(&file, &passphrase)?;
             writeln!(io::stdout(), "{}", path.display())?;
@@ -306,7 +322,8 @@ fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
             config.evidence.display()
         ),
     )?;
-    Ok(store::clear_alarms(&config.paths, origin)?)
+    store::clear_alarms(&config.paths, origin)?;
+    Ok(evidence::clear(&config.evidence, origin)?)
 }
 
 fn end_quarantine(config: &Config, origin: &str) -> Result<(), Failure> {

@@ -33,6 +33,16 @@ pub const BASTION_RECONNECTS: &str = "candor_witness_bastion_reconnects_total";
 pub const MAP_ALARM: &str = "candor_witness_map_alarm";
 /// Broken connections to a log's audit feed, by `origin`.
 pub const MAP_RECONNECTS: &str = "candor_witness_map_reconnects_total";
+/// 1 while a log is not shown to be consistent with what a peer has of it, by `origin`.
+pub const UNRECONCILED: &str = "candor_witness_unreconciled";
+/// When an exchange with a peer succeeded last, in POSIX seconds, by `peer` as the configuration
+/// has its address.
+pub const PEER_EXCHANGE: &str = "candor_witness_peer_exchange_timestamp_seconds";
+/// Exchanges with a peer that failed, by `peer`.
+pub const PEER_FAILURES: &str = "candor_witness_peer_failures_total";
+/// Messages of peers, and parts of them, that were dropped, by `peer` and `reason`. Who asks is
+/// `asker`, since nobody knows who it was.
+pub const GOSSIP_DROPPED: &str = "candor_witness_gossip_dropped_total";
 /// Contradictions met, by `kind`: `fork`, `unresolved` or `map`.
 pub const EVIDENCE: &str = "candor_witness_evidence_total";
 /// Seconds until a group of changes was durable.
@@ -101,6 +111,10 @@ pub struct Metrics {
     map_alarm: IntGaugeVec,
     bastion_connected: IntGaugeVec,
     bastion_reconnects: IntCounterVec,
+    unreconciled: IntGaugeVec,
+    peer_exchange: IntGaugeVec,
+    peer_failures: IntCounterVec,
+    gossip_dropped: IntCounterVec,
     commit: Histogram,
     commit_changes: Histogram,
 }
@@ -108,7 +122,7 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
-        let (origin, bastion) = (&["origin"], &["bastion"]);
+        let (origin, bastion, peer) = (&["origin"], &["bastion"], &["peer"]);
         Self {
             requests: registry.counters(REQUESTS, "Requests to add a checkpoint.", &["outcome"]),
             subtrees: registry.counters(SUBTREES, "Requests for subtrees.", &["outcome"]),
@@ -124,6 +138,14 @@ impl Default for Metrics {
             map_alarm: registry.gauges(MAP_ALARM, "Whether the map failed a check.", origin),
             bastion_connected: registry.gauges(BASTION_CONNECTED, "Whether connected.", bastion),
             bastion_reconnects: registry.counters(BASTION_RECONNECTS, "Lost bastions.", bastion),
+            unreconciled: registry.gauges(UNRECONCILED, "Whether not shown consistent.", origin),
+            peer_exchange: registry.gauges(PEER_EXCHANGE, "Time of the last exchange.", peer),
+            peer_failures: registry.counters(PEER_FAILURES, "Failed exchanges.", peer),
+            gossip_dropped: registry.counters(
+                GOSSIP_DROPPED,
+                "What was dropped of peers.",
+                &["peer", "reason"],
+            ),
             commit: registry.histogram(COMMIT, "Time until changes are durable.", SECONDS),
             commit_changes: registry.histogram(COMMIT_CHANGES, "Changes in a commit.", CHANGES),
             registry,
@@ -215,6 +237,30 @@ impl Metrics {
     /// Counts a connection to a bastion that failed or ended.
     pub fn bastion_reconnect(&self, bastion: &str) {
         self.bastion_reconnects.with_label_values(&[bastion]).inc();
+    }
+
+    /// Shows whether a log is not shown to be consistent with what a peer has of it.
+    pub fn unreconciled(&self, origin: &str, is_raised: bool) {
+        self.unreconciled
+            .with_label_values(&[origin])
+            .set(is_raised.into());
+    }
+
+    /// Shows when an exchange with a peer succeeded.
+    pub fn peer_exchange(&self, peer: &str, now_s: u64) {
+        self.peer_exchange
+            .with_label_values(&[peer])
+            .set(gauge(now_s));
+    }
+
+    /// Counts an exchange with a peer that failed.
+    pub fn peer_failure(&self, peer: &str) {
+        self.peer_failures.with_label_values(&[peer]).inc();
+    }
+
+    /// Counts what was dropped of a peer.
+    pub fn gossip_dropped(&self, peer: &str, reason: &str) {
+        self.gossip_dropped.with_label_values(&[peer, reason]).inc();
     }
 
     /// Counts a commit.

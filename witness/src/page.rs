@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Write as _};
 use candor_core::account::is_invisible;
 use candor_core::note::monitoring_path;
 
+use crate::gossip::Node;
 use crate::logs::Log;
 use crate::store::Entry;
 use crate::witness::Witness;
@@ -27,7 +28,7 @@ pub fn overview(witness: &Witness, now_s: u64) -> String {
         .into_iter()
         .map(|log| {
             let entry = witness.entry(log.origin());
-            let alarms = alarms(&log, &entry);
+            let alarms = alarms(witness, &log, &entry);
             (alarms.is_empty(), log, entry, alarms)
         })
         .collect();
@@ -52,7 +53,11 @@ pub fn overview(witness: &Witness, now_s: u64) -> String {
             "<tr><td><a href=\"/{path}\">{origin}</a><td>{size}<td>{age}<td>{state}</tr>"
         ));
     }
-    page.add(format_args!("</table><h2>Keys</h2><ul>"));
+    page.add(format_args!("</table>"));
+    if let Some(node) = witness.gossip() {
+        add_peers(&mut page, node, now_s);
+    }
+    page.add(format_args!("<h2>Keys</h2><ul>"));
     for key in witness.cosigner.keys() {
         page.add(format_args!("<li><code>{}</code>", Escaped(key)));
     }
@@ -70,7 +75,7 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
         Escaped(witness.name()),
         Escaped(origin)
     ));
-    for alarm in alarms(log, &entry) {
+    for alarm in alarms(witness, log, &entry) {
         page.add(format_args!("<p class=\"alarm\">ALARM: {alarm}</p>"));
     }
     page.add(format_args!("<table>"));
@@ -98,6 +103,9 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
         page.row("Key", key);
     }
     page.add(format_args!("</table>"));
+    if let Some(node) = witness.gossip() {
+        add_waiting(&mut page, node, origin);
+    }
     if let Some(state) = &entry.state {
         page.add(format_args!(
             "<h2><a href=\"/{}\">Checkpoint</a></h2><pre>{}</pre>",
@@ -109,7 +117,7 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
 }
 
 /// What is wrong with a log, escaped.
-fn alarms(log: &Log, entry: &Entry) -> Vec<String> {
+fn alarms(witness: &Witness, log: &Log, entry: &Entry) -> Vec<String> {
     let mut alarms = Vec::new();
     if let Some(reason) = &entry.fork {
         alarms.push(format!("no longer cosigned: {}", Escaped(reason)));
@@ -119,6 +127,16 @@ fn alarms(log: &Log, entry: &Entry) -> Vec<String> {
     }
     if let Some(reason) = &entry.map_alarm {
         alarms.push(format!("map no longer cosigned: {}", Escaped(reason)));
+    }
+    if let Some(node) = witness.gossip() {
+        let waiting = node.waiting(log.origin());
+        let overdue = waiting.iter().filter(|waiting| waiting.is_overdue);
+        for waiting in overdue {
+            alarms.push(format!(
+                "not shown to be consistent with the checkpoint of size {} that peers have",
+                waiting.recorded.size
+            ));
+        }
     }
     for (list, key) in log.key_alarms() {
         alarms.push(format!(
@@ -130,11 +148,53 @@ fn alarms(log: &Log, entry: &Entry) -> Vec<String> {
     alarms
 }
 
+/// With whom logs are compared.
+fn add_peers(page: &mut Page, node: &Node, now_s: u64) {
+    page.add(format_args!(
+        "<h2>Peers</h2><table><tr><th>Peer<th>Last exchange</tr>"
+    ));
+    for (id, peer) in node.peers() {
+        let age = age_of_time(node.exchanged_s(id), now_s);
+        page.add(format_args!("<tr><td>{}<td>{age}</tr>", Escaped(&peer.url)));
+    }
+    page.add(format_args!("</table>"));
+}
+
+/// Which checkpoints of peers are still to be compared with those of this witness.
+fn add_waiting(page: &mut Page, node: &Node, origin: &str) {
+    page.add(format_args!("<h2>Peers</h2>"));
+    let waiting = node.waiting(origin);
+    if waiting.is_empty() {
+        page.add(format_args!(
+            "<p>None has a checkpoint that waits for a comparison.</p>"
+        ));
+        return;
+    }
+    page.add(format_args!(
+        "<table><tr><th>Waits for a comparison<th>Root<th>Since<th>Peers</tr>"
+    ));
+    for waiting in waiting {
+        let names: Vec<&str> = waiting.peers.iter().map(|peer| node.name(*peer)).collect();
+        let (size, root) = (waiting.recorded.size, waiting.recorded.root);
+        page.add(format_args!(
+            "<tr><td>size {size}<td>{root}<td>{} s<td>{}</tr>",
+            waiting.age.as_secs(),
+            Escaped(names.join(", "))
+        ));
+    }
+    page.add(format_args!("</table>"));
+}
+
 fn age_of(entry: &Entry, now_s: u64) -> String {
-    let Some(state) = &entry.state else {
+    let state = entry.state.as_ref();
+    age_of_time(state.map(|state| state.timestamp_s()), now_s)
+}
+
+fn age_of_time(time_s: Option<u64>, now_s: u64) -> String {
+    let Some(time_s) = time_s else {
         return "never".to_owned();
     };
-    let age_s = now_s.saturating_sub(state.timestamp_s());
+    let age_s = now_s.saturating_sub(time_s);
     let (days, hours, minutes) = (age_s / 86_400, age_s / 3_600 % 24, age_s / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{age_s} s ago"),

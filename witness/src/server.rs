@@ -13,10 +13,12 @@ use crate::bastion::{Bastion, BastionError, Identity, IdentityError, Times};
 use crate::config::Config;
 use crate::cosigner::{Cosigner, KeysError};
 use crate::evidence::Evidence;
+use crate::gossip::{self, GossipKey, Node, PeerError};
 use crate::lists::ListSource;
 use crate::logs::Log;
 use crate::map::Follower;
 use crate::metrics::Metrics;
+use crate::node_key::NodeKeyError;
 use crate::store::{Store, StoreError, WriterThread};
 use crate::witness::Witness;
 use crate::{grpc, http, lists};
@@ -34,6 +36,12 @@ pub enum ServerError {
     /// The key for bastions cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The key for peers cannot be used.
+    #[error("the gossip key cannot be used")]
+    GossipKey(#[from] NodeKeyError),
+    /// A peer cannot be one.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
     /// A bastion cannot be connected to, ever.
     #[error(transparent)]
     Bastion(#[from] BastionError),
@@ -90,6 +98,7 @@ impl Server {
         let cosigner = Cosigner::load(&config.keys, &config.name)?;
         let metrics = Metrics::default();
         let bastions = bastions(&config, &metrics)?;
+        let node = gossip_node(&config)?;
         let store_stopped = CancellationToken::new();
         let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())
             .map_err(ServerError::Store)?;
@@ -98,7 +107,8 @@ impl Server {
         let evidence = Evidence::open(&config.evidence).map_err(ServerError::Evidence)?;
 
         let map_wait = config.map_wait;
-        let witness = Witness::new(cosigner, store.clone(), evidence, metrics.clone(), map_wait);
+        let witness = Witness::new(cosigner, store.clone(), evidence, metrics.clone(), map_wait)
+            .with_gossip(node);
         let mut followers = Vec::new();
         for (origin, log) in config.logs {
             let map = log.grpc.map(|address| {
@@ -107,7 +117,10 @@ impl Server {
                 followers.push(follower);
                 roots
             });
-            witness.add_log(Log::new(log.verifier, map).limited(log.qpd));
+            let log = Log::new(log.verifier, map)
+                .with_tiles(log.tiles)
+                .limited(log.qpd);
+            witness.add_log(log);
         }
         lists::load_added(&witness, &config.paths.logs)?;
         Ok(Self {
@@ -158,6 +171,15 @@ impl Server {
         tasks.spawn(lists::follow_added(witness(), added(), stop.clone()));
         for list in self.lists {
             tasks.spawn(lists::follow_list(witness(), list, added(), stop.clone()));
+        }
+        if let Some(node) = self.witness.gossip() {
+            let node = || Arc::clone(node);
+            tasks.spawn(gossip::follow_logs(witness(), node(), stop.clone()));
+            for (id, peer) in node().peers() {
+                let following =
+                    gossip::follow_peer(witness(), node(), id, peer.clone(), stop.clone());
+                tasks.spawn(following);
+            }
         }
         let router = http::router(Arc::clone(&self.witness));
         for bastion in self.bastions {
@@ -218,6 +240,16 @@ fn bastions(config: &Config, metrics: &Metrics) -> Result<Vec<Bastion>, ServerEr
     let bastions =
         places.map(|place| Bastion::new(place, &identity, metrics.clone(), Times::default()));
     Ok(bastions.collect::<Result<_, _>>()?)
+}
+
+/// What compares with peers, and if there are any, its key.
+fn gossip_node(config: &Config) -> Result<Option<Arc<Node>>, ServerError> {
+    if config.peers.is_empty() {
+        return Ok(None);
+    }
+    let key = GossipKey::open(&config.key_directory)?;
+    let node = Node::new(key, config.peers.clone(), config.gossip)?;
+    Ok(Some(Arc::new(node)))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {

@@ -117,7 +117,7 @@ pub fn next_timestamp_s(now_s: u64, last: Option<&LogState>) -> u64 {
 
 /// A log may repeat valid lines of one key as it likes; we keep the last, so that what we keep is
 /// bounded by the number of its keys.
-fn one_line_for_each_key(note: &SignedNote) -> SignedNote {
+pub(crate) fn one_line_for_each_key(note: &SignedNote) -> SignedNote {
     let (first, rest) = note
         .signatures()
         .split_first()

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_core::log::ProofError;
-use candor_core::note::{Checkpoint, SignedNote};
+use candor_core::note::{Checkpoint, Evidence, SignedNote};
 
 use crate::decision::{Refusal, Submission, decide};
 use crate::evidence::Contradiction;
+use crate::gossip::{Action, Head, contradiction_id};
 use crate::store::{Change, Entry};
 use crate::witness::{AddError, Witness};
 
@@ -66,6 +67,10 @@ impl Witness {
                 self.keep(submission, Contradiction::Unresolved(note)).await;
             }
         }
+        if let Some(node) = self.gossip() {
+            self.stop_convicted(node.submitted(submission.checkpoint()))
+                .await?;
+        }
         decision
     }
 
@@ -75,14 +80,90 @@ impl Witness {
         submission: &Arc<Submission>,
         recorded: SignedNote,
     ) -> Result<(), AddError> {
-        let size = submission.checkpoint().checkpoint().size();
+        let origin = submission.origin();
+        let log = self.logs().find(origin);
+        let evidence = log.and_then(|log| {
+            let recorded = Head::new(&log.verifier.verify(&recorded).ok()?);
+            let received = Head::new(submission.checkpoint());
+            Evidence::new(&log.verifier, recorded.note(), received.note()).ok()
+        });
+        if let Some(evidence) = evidence {
+            if let Some(node) = self.gossip() {
+                node.forked(origin, evidence.clone());
+            }
+            return self.convict(origin, &evidence).await;
+        }
+        // The log's keys in the configuration are no longer those of the record.
         self.keep(submission, Contradiction::Fork(recorded)).await;
-        self.metrics.log_alarm(submission.origin(), true);
-        let reason = format!("two signed checkpoints of size {size}");
-        Ok(self
-            .store
-            .apply(submission.origin(), Change::Fork { reason })
-            .await?)
+        let size = submission.checkpoint().checkpoint().size();
+        self.stop(origin, format!("two signed checkpoints of size {size}"))
+            .await
+    }
+
+    /// Keeps evidence against a log, which is cosigned no more.
+    pub(crate) async fn convict(&self, origin: &str, evidence: &Evidence) -> Result<(), AddError> {
+        self.metrics.evidence("fork");
+        let (files, case) = (Arc::clone(&self.evidence), evidence.clone());
+        let keeping = move || files.keep_fork(&case);
+        match tokio::task::spawn_blocking(keeping).await {
+            Ok(Ok(path)) => tracing::error!(origin, path = %path.display(), "log convicted"),
+            Ok(Err(error)) => tracing::error!(origin, %error, "evidence not kept"),
+            Err(_) => tracing::error!(origin, "evidence not kept"),
+        }
+        let (earlier, later) = evidence.checkpoints();
+        let reason = match evidence.beginning() {
+            None => format!("two signed checkpoints of size {}", later.size()),
+            Some(_) => format!(
+                "signed checkpoints of sizes {} and {}, of which the larger does not follow the \
+                 smaller",
+                earlier.size(),
+                later.size()
+            ),
+        };
+        self.stop(origin, reason).await
+    }
+
+    async fn stop(&self, origin: &str, reason: String) -> Result<(), AddError> {
+        self.metrics.log_alarm(origin, true);
+        Ok(self.store.apply(origin, Change::Fork { reason }).await?)
+    }
+
+    /// Stops a log that gossip convicts by what it signed for this witness.
+    pub(crate) async fn stop_convicted(&self, actions: Vec<Action>) -> Result<(), AddError> {
+        for action in actions {
+            if let Action::Stop { origin, evidence } = action {
+                self.convict(&origin, &evidence).await?;
+                return Err(AddError::Forked);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells gossip of a log, and what is remembered of it.
+    pub(crate) fn remind_gossip(&self, origin: &str) {
+        let (Some(node), Some(log)) = (self.gossip(), self.logs().find(origin)) else {
+            return;
+        };
+        node.add_log(&log);
+        self.metrics.unreconciled(origin, false);
+        let entry = self.entry(origin);
+        for case in self.evidence.remembered(origin) {
+            match Evidence::receive(&case.bytes, &log.verifier) {
+                Ok(evidence) if case.is_cleared => {
+                    node.dismiss(origin, contradiction_id(&evidence));
+                }
+                // Without an alarm, this witness ended between keeping it and stopping the log.
+                Ok(evidence) => node.remind(origin, evidence, entry.fork.is_some()),
+                Err(error) => tracing::warn!(origin, %error, "evidence not used"),
+            }
+        }
+        let checkpoint = entry
+            .state
+            .and_then(|state| log.verifier.verify(state.log_note()).ok());
+        if let Some(checkpoint) = checkpoint {
+            // The first head of the log that gossip is told of contradicts nothing.
+            node.cosigned(&checkpoint);
+        }
     }
 
     /// The log signed another tree than its audit deltas lead to: its map is cosigned no more.

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::cosigner::Cosigner;
 use crate::decision::{Recorded, Refusal, Submission, admit, read_checkpoint};
 use crate::evidence::Evidence;
+use crate::gossip::Node;
 use crate::logs::{Log, Logs};
 use crate::metrics::{Metrics, Outcome};
 use crate::state::{LogState, next_timestamp_s};
@@ -36,6 +37,10 @@ pub enum AddError {
     /// The log contradicted itself; its operator is at fault.
     #[error("this witness holds two checkpoints of the log that contradict each other")]
     Forked,
+    /// Peers have a checkpoint of the log to which it shows no consistency, though it was asked:
+    /// its operator is at fault.
+    #[error("the log does not show that it is consistent with what peers of this witness have")]
+    Unreconciled,
     /// The witness may have signed more of the log than it remembers; its operator is at fault.
     #[error("log is in quarantine: {0}")]
     Quarantined(Quarantine),
@@ -86,7 +91,7 @@ impl AddError {
                 Refusal::Conflict { .. } => Outcome::Conflict,
                 Refusal::EmptyRoot | Refusal::Inconsistent(_) => Outcome::Inconsistent,
             },
-            Self::Forked | Self::Quarantined(_) => Outcome::Suspended,
+            Self::Forked | Self::Unreconciled | Self::Quarantined(_) => Outcome::Suspended,
             Self::Busy => Outcome::Busy,
             Self::RateLimited { .. } => Outcome::RateLimited,
             Self::Store(_) | Self::Sign(_) | Self::Internal => Outcome::Failed,
@@ -102,6 +107,7 @@ pub struct Witness {
     pub(crate) store: Store,
     pub(crate) evidence: Arc<Evidence>,
     pub(crate) metrics: Metrics,
+    gossip: Option<Arc<Node>>,
     map_wait: Duration,
     requests: Arc<Semaphore>,
     pub(crate) subtrees: Arc<Semaphore>,
@@ -122,10 +128,19 @@ impl Witness {
             store,
             evidence: Arc::new(evidence),
             metrics,
+            gossip: None,
             map_wait,
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             subtrees: Arc::new(Semaphore::new(SUBTREES_MAX)),
         }
+    }
+
+    /// The same witness, which compares its logs with those of peers. To be called before any log
+    /// is added.
+    #[must_use]
+    pub fn with_gossip(mut self, node: Option<Arc<Node>>) -> Self {
+        self.gossip = node;
+        self
     }
 
     /// Adds a log, as [`Logs::add`] does.
@@ -133,6 +148,7 @@ impl Witness {
         let origin = log.origin().to_owned();
         let is_added = self.logs.add(log);
         if is_added {
+            self.remind_gossip(&origin);
             let entry = self.store.entry(&origin);
             self.metrics.log_size(&origin, entry.recorded().size);
             self.metrics.log_alarm(&origin, entry.fork.is_some());
@@ -152,6 +168,11 @@ impl Witness {
     /// The logs.
     pub const fn logs(&self) -> &Logs {
         &self.logs
+    }
+
+    /// What this witness and its peers know of the logs, if it has peers.
+    pub const fn gossip(&self) -> Option<&Arc<Node>> {
+        self.gossip.as_ref()
     }
 
     /// What is known of log `origin`.
@@ -226,6 +247,10 @@ impl Witness {
         let _turn = log.turn.lock().await;
         let entry = self.store.entry(origin);
         self.check(&entry, submission).await?;
+        let is_growth = checkpoint.size() > entry.recorded().size;
+        if is_growth && self.gossip().is_some_and(|node| !node.may_grow(origin)) {
+            return Err(AddError::Unreconciled);
+        }
         let mut is_map_checked = false;
         if let Some(root) = map_root.filter(|_| entry.map_alarm.is_none()) {
             is_map_checked = root == *checkpoint.root();
@@ -268,6 +293,10 @@ impl Witness {
             self.metrics.quarantine(origin, false);
         }
         self.metrics.log_size(origin, checkpoint.size());
+        if let Some(node) = self.gossip() {
+            self.stop_convicted(node.cosigned(submission.checkpoint()))
+                .await?;
+        }
         Ok(lines)
     }
 

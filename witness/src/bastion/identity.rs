@@ -3,19 +3,18 @@
 //! It signs TLS handshakes and nothing else. A plain file is enough: whoever has the key can answer
 //! in the witness's place, but not with its cosignatures.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_core::crypto::{Ed25519PublicKey, Ed25519SecretKey};
-use candor_host::durable::{ReadError, WriteError};
-use candor_host::key_file::{self, KeyFileError, KeyKind, SecretSeed};
 use rcgen::{CertificateParams, DistinguishedName, DnType, PKCS_ED25519, SerialNumber};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{SignatureAlgorithm, SignatureScheme};
 use sha2::{Digest as _, Sha256};
+
+use crate::node_key::{self, NodeKeyError};
 
 /// The key's file in the directory of the witness's keys.
 pub const KEY_FILE: &str = "bastion-ed25519.key";
@@ -24,15 +23,9 @@ pub const KEY_FILE: &str = "bastion-ed25519.key";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityError {
-    /// The key file cannot be used.
+    /// The key cannot be had.
     #[error(transparent)]
-    Read(#[from] KeyFileError),
-    /// There was no key, and none could be written. The environment is at fault.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// There was no key, and no randomness for one. The environment is at fault.
-    #[error("the random source failed")]
-    Random(#[from] getrandom::Error),
+    Key(#[from] NodeKeyError),
     /// The certificate could not be made: a bug of ours.
     #[error("the certificate of the bastion key could not be made")]
     Certificate(#[from] rcgen::Error),
@@ -52,22 +45,7 @@ impl Identity {
     ///
     /// [`IdentityError`].
     pub fn open(directory: &Path) -> Result<Self, IdentityError> {
-        let path = directory.join(KEY_FILE);
-        let seed = match key_file::read(&path, KeyKind::Ed25519) {
-            Err(KeyFileError::Read(ReadError::Io { source, .. }))
-                if source.kind() == ErrorKind::NotFound =>
-            {
-                let seed = SecretSeed::generate()?;
-                key_file::create(&path, KeyKind::Ed25519, &seed)?;
-                seed
-            }
-            read => read?,
-        };
-        Self::new(&seed)
-    }
-
-    fn new(seed: &SecretSeed) -> Result<Self, IdentityError> {
-        let secret = Ed25519SecretKey::from_seed(seed.expose());
+        let secret = node_key::open(&directory.join(KEY_FILE))?;
         let key = Key {
             public: secret.public_key(),
             secret: Arc::new(secret),

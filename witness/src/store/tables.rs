@@ -48,7 +48,8 @@ pub fn begin(database: &Database) -> Result<WriteTransaction, StoreError> {
     Ok(transaction)
 }
 
-/// Puts a change into the transaction, unless it expects another record than there is.
+/// Puts a change into the transaction, unless it expects another record than there is, or the log
+/// was stopped.
 pub fn write(
     transaction: &WriteTransaction,
     origin: &str,
@@ -60,6 +61,10 @@ pub fn write(
             quarantine,
             next,
         } => {
+            // Whatever was decided before it was stopped.
+            if transaction.open_table(FORKS)?.get(origin)?.is_some() {
+                return Ok(Err(ApplyError::Stale));
+            }
             let mut quarantines = transaction.open_table(QUARANTINES)?;
             if read_row(&quarantines, origin)?.and_then(Row::quarantine) != *quarantine {
                 return Ok(Err(ApplyError::Stale));

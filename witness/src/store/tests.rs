@@ -85,6 +85,9 @@ async fn a_change_is_there_after_a_restart() {
         .apply(ORIGIN, Change::MapAlarm { reason: alarm("m") })
         .await
         .unwrap();
+    // What was decided before the log was stopped is not recorded after it.
+    let late = advance(state(5).recorded(), 6);
+    assert_eq!(store.apply(ORIGIN, late).await, Err(ApplyError::Stale));
     close((store, thread));
 
     let (store, thread) = open(&paths);

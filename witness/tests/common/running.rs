@@ -55,7 +55,11 @@ impl Home {
     }
 
     pub async fn start(&self) -> Running {
-        let server = Server::start(self.config()).await.unwrap();
+        self.start_with(self.config()).await
+    }
+
+    pub async fn start_with(&self, config: Config) -> Running {
+        let server = Server::start(config).await.unwrap();
         let url = format!("http://{}", server.http_address().unwrap());
         let grpc = format!("http://{}", server.grpc_address().unwrap());
         let shutdown = CancellationToken::new();
