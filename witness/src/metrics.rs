@@ -15,6 +15,12 @@ pub const LOGS: &str = "candor_witness_logs";
 pub const LOG_SIZE: &str = "candor_witness_log_size_entries";
 /// Entries of the log up to which the map was checked, by `origin`.
 pub const MAP_SIZE: &str = "candor_witness_map_size_entries";
+/// Epochs between the map's check and the log's head as of some seconds ago, by `origin`.
+pub const MAP_BEHIND: &str = "candor_witness_map_behind_epochs";
+/// Epochs checked, by `origin`.
+pub const MAP_EPOCHS: &str = "candor_witness_map_epochs_checked_total";
+/// Versions in the epochs checked, by `origin`.
+pub const MAP_VERSIONS: &str = "candor_witness_map_versions_checked_total";
 /// 1 while the log is suspended because it contradicted itself, by `origin`.
 pub const LOG_ALARM: &str = "candor_witness_log_alarm";
 /// 1 while the log is suspended because this witness may have forgotten what it signed, by
@@ -104,6 +110,9 @@ pub struct Metrics {
     map_reconnects: IntCounterVec,
     log_size: IntGaugeVec,
     map_size: IntGaugeVec,
+    map_behind: IntGaugeVec,
+    map_epochs: IntCounterVec,
+    map_versions: IntCounterVec,
     log_alarm: IntGaugeVec,
     quarantine: IntGaugeVec,
     key_alarm: IntGaugeVec,
@@ -131,6 +140,9 @@ impl Default for Metrics {
             map_reconnects: registry.counters(MAP_RECONNECTS, "Broken audit feeds.", origin),
             log_size: registry.gauges(LOG_SIZE, "Entries cosigned.", origin),
             map_size: registry.gauges(MAP_SIZE, "Entries whose map was checked.", origin),
+            map_behind: registry.gauges(MAP_BEHIND, "Epochs not checked yet.", origin),
+            map_epochs: registry.counters(MAP_EPOCHS, "Epochs checked.", origin),
+            map_versions: registry.counters(MAP_VERSIONS, "Versions checked.", origin),
             log_alarm: registry.gauges(LOG_ALARM, "Whether the log is suspended.", origin),
             quarantine: registry.gauges(QUARANTINE, "Whether the log is in quarantine.", origin),
             key_alarm: registry.gauges(KEY_ALARM, "Whether a list has another key.", origin),
@@ -192,6 +204,20 @@ impl Metrics {
     /// Shows how far the map was checked.
     pub fn map_size(&self, origin: &str, size: u64) {
         self.map_size.with_label_values(&[origin]).set(gauge(size));
+    }
+
+    /// Shows how many epochs are left to be checked.
+    pub fn map_behind(&self, origin: &str, epochs: u64) {
+        self.map_behind
+            .with_label_values(&[origin])
+            .set(gauge(epochs));
+    }
+
+    /// Counts epochs that were checked, and the versions in them.
+    pub fn map_checked(&self, origin: &str, epochs: u64, versions: u64) {
+        let label = &[origin];
+        self.map_epochs.with_label_values(label).inc_by(epochs);
+        self.map_versions.with_label_values(label).inc_by(versions);
     }
 
     /// Shows whether a list has another key for the log.

@@ -87,7 +87,12 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
         page.row("Timestamp", &format_args!("{} s", state.timestamp_s()));
     }
     match &log.map {
-        Some(map) => page.row("Map checked up to size", &map.size()),
+        Some(map) => {
+            page.row("Map checked up to size", &map.size());
+            if let Some(report) = map.catching_up() {
+                page.row("Map catching up", &report);
+            }
+        }
         None => page.row("Map", &"not checked"),
     }
     match (log.qpd, log.growth_left()) {

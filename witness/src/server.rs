@@ -16,7 +16,7 @@ use crate::evidence::Evidence;
 use crate::gossip::{self, GossipKey, Node, PeerError};
 use crate::lists::ListSource;
 use crate::logs::Log;
-use crate::map::Follower;
+use crate::map::{Follower, Turns};
 use crate::metrics::Metrics;
 use crate::node_key::NodeKeyError;
 use crate::store::{Store, StoreError, WriterThread};
@@ -110,10 +110,12 @@ impl Server {
         let witness = Witness::new(cosigner, store.clone(), evidence, metrics.clone(), map_wait)
             .with_gossip(node);
         let mut followers = Vec::new();
-        for (origin, log) in config.logs {
+        let turns = Turns::default();
+        for log in config.logs.into_values() {
             let map = log.grpc.map(|address| {
+                let (verifier, turns) = (log.verifier.clone(), turns.clone());
                 let (follower, roots) =
-                    Follower::new(&origin, address, store.clone(), metrics.clone());
+                    Follower::new(verifier, address, store.clone(), metrics.clone(), turns);
                 followers.push(follower);
                 roots
             });

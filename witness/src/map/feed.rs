@@ -1,18 +1,22 @@
-//! The audit feed of a log over gRPC, epoch by epoch.
+//! A connection to a log: its configuration, its head, its audit feed.
 
+use std::future::Future;
 use std::time::Duration;
 
-use candor_core::epoch::EpochRecord;
-use candor_core::limits::DELTA_BYTES_MAX;
-use candor_core::map::AuditDelta;
+use candor_core::note::{LogVerifier, SignedNote};
 use candor_proto::v1::audit_client::AuditClient;
 use candor_proto::v1::log_client::LogClient;
-use candor_proto::v1::{EpochChunk, GetConfigRequest, StreamEpochsRequest};
-use tonic::Streaming;
+use candor_proto::v1::{GetConfigRequest, GetHeadRequest, StreamEpochsRequest};
 use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Response, Status};
+
+use super::ahead::Epochs;
 
 /// Longest message in bytes: a part of a delta is at most 1 MiB, the rest of it below 1 KiB.
 const MESSAGE_BYTES_MAX: usize = (1 << 20) + 1024;
+
+/// What may be under way unasked, in bytes: at 100 ms to the log and back, 40 MB a second.
+const WINDOW_BYTES: u32 = 4 << 20;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -47,16 +51,12 @@ impl From<tonic::Status> for FeedError {
 /// A connection to a log.
 pub struct Feed(Channel);
 
-/// An epoch as received.
-pub struct Epoch {
-    pub record: Vec<u8>,
-    pub delta: AuditDelta,
-}
-
 impl Feed {
     pub async fn connect(address: Uri) -> Result<Self, FeedError> {
         let endpoint = Endpoint::from(address)
             .connect_timeout(CONNECT_TIMEOUT)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true);
@@ -65,15 +65,23 @@ impl Feed {
 
     /// The bytes of record 0.
     pub async fn config(&self) -> Result<Vec<u8>, FeedError> {
-        let mut client =
-            LogClient::new(self.0.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = client.get_config(GetConfigRequest::default());
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
-        Ok(answer
-            .map_err(|_| FeedError::Timeout)??
-            .into_inner()
-            .config
-            .into())
+        let mut client = self.log_client();
+        let answer = in_time(client.get_config(GetConfigRequest::default())).await?;
+        Ok(answer.config.into())
+    }
+
+    /// The size of the newest published head, if there is one and the log signed it.
+    pub async fn head_size(&self, log: &LogVerifier) -> Result<Option<u64>, FeedError> {
+        let mut client = self.log_client();
+        let request = GetHeadRequest {
+            verified_size: 0,
+            post_quantum: true,
+        };
+        let answer = in_time(client.get_head(request)).await?;
+        let head = answer.head.unwrap_or_default();
+        let note = SignedNote::parse(&head.checkpoint).ok();
+        let checkpoint = note.and_then(|note| log.verify(&note).ok());
+        Ok(checkpoint.map(|checkpoint| checkpoint.checkpoint().size()))
     }
 
     /// Every epoch from `first` on.
@@ -86,134 +94,17 @@ impl Feed {
             follow: true,
         });
         // No limit in time: a log may answer only when it has an epoch.
-        let chunks = answer.await?.into_inner();
-        Ok(Epochs {
-            chunks,
-            next: first,
-        })
+        Ok(Epochs::read(answer.await?.into_inner(), first))
+    }
+
+    fn log_client(&self) -> LogClient<Channel> {
+        LogClient::new(self.0.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 
-/// Epochs in order.
-pub struct Epochs {
-    chunks: Streaming<EpochChunk>,
-    next: u64,
-}
-
-impl Epochs {
-    /// Waits for the next epoch.
-    pub async fn next(&mut self) -> Result<Epoch, FeedError> {
-        let mut assembly = Assembly::new(self.next);
-        loop {
-            let chunk = self.chunks.message().await?.ok_or(FeedError::Ended)?;
-            if let Some(epoch) = assembly.add(chunk)? {
-                self.next += 1;
-                return Ok(epoch);
-            }
-        }
-    }
-}
-
-/// An epoch of which not all chunks have come.
-struct Assembly {
-    epoch: u64,
-    record: Vec<u8>,
-    delta: Vec<u8>,
-}
-
-impl Assembly {
-    const fn new(epoch: u64) -> Self {
-        Self {
-            epoch,
-            record: Vec::new(),
-            delta: Vec::new(),
-        }
-    }
-
-    /// Takes the next chunk; the epoch, if it was the last.
-    fn add(&mut self, chunk: EpochChunk) -> Result<Option<Epoch>, FeedError> {
-        let epoch = self.epoch;
-        let wrong = |fault| FeedError::Protocol { epoch, fault };
-        if chunk.epoch != epoch {
-            return Err(wrong("another epoch"));
-        }
-        match (self.record.is_empty(), chunk.record.len()) {
-            (true, EpochRecord::BYTES) => self.record = chunk.record.into(),
-            (false, 0) => {}
-            _ => return Err(wrong("no record first, or one later")),
-        }
-        // Otherwise a log could send chunks for ever.
-        if chunk.delta_part.is_empty() && !chunk.last {
-            return Err(wrong("an empty part"));
-        }
-        if self.delta.len() + chunk.delta_part.len() > DELTA_BYTES_MAX {
-            return Err(wrong("a delta beyond the limit"));
-        }
-        self.delta.extend_from_slice(&chunk.delta_part);
-        if !chunk.last {
-            return Ok(None);
-        }
-        let delta = AuditDelta::from_bytes(std::mem::take(&mut self.delta))
-            .map_err(|_| wrong("a delta beyond the limit"))?;
-        Ok(Some(Epoch {
-            record: std::mem::take(&mut self.record),
-            delta,
-        }))
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn chunk(record: usize, part: usize, last: bool) -> EpochChunk {
-        EpochChunk {
-            epoch: 7,
-            record: vec![1; record].into(),
-            delta_part: vec![2; part].into(),
-            last,
-        }
-    }
-
-    /// Whether the chunks make an epoch; `None` if more are needed.
-    fn assemble(chunks: Vec<EpochChunk>) -> Result<Option<Epoch>, FeedError> {
-        let mut assembly = Assembly::new(7);
-        for chunk in chunks {
-            if let Some(epoch) = assembly.add(chunk)? {
-                return Ok(Some(epoch));
-            }
-        }
-        Ok(None)
-    }
-
-    const RECORD: usize = EpochRecord::BYTES;
-
-    #[test]
-    fn chunks_make_an_epoch() {
-        let epoch = assemble(vec![chunk(RECORD, 3, false), chunk(0, 4, true)]);
-        let epoch = epoch.unwrap().unwrap();
-        assert_eq!(epoch.record, [1; RECORD]);
-        assert_eq!(epoch.delta.as_bytes(), [2; 7]);
-        assert!(assemble(vec![chunk(RECORD, 4, true)]).unwrap().is_some());
-        assert!(assemble(vec![chunk(RECORD, 4, false)]).unwrap().is_none());
-    }
-
-    #[test]
-    fn other_sequences_break_the_connection() {
-        let other_epoch = EpochChunk {
-            epoch: 8,
-            ..chunk(RECORD, 4, true)
-        };
-        for chunks in [
-            vec![other_epoch],
-            vec![chunk(0, 4, true)],
-            vec![chunk(RECORD - 1, 4, true)],
-            vec![chunk(RECORD, 4, false), chunk(RECORD, 4, true)],
-            vec![chunk(RECORD, 0, false)],
-            vec![chunk(RECORD, DELTA_BYTES_MAX, false), chunk(0, 1, true)],
-        ] {
-            assert!(matches!(assemble(chunks), Err(FeedError::Protocol { .. })));
-        }
-    }
+async fn in_time<T>(
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, FeedError> {
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer).await;
+    Ok(answer.map_err(|_| FeedError::Timeout)??.into_inner())
 }

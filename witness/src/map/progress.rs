@@ -91,6 +91,11 @@ impl MapProgress {
         self.frontier.size()
     }
 
+    /// Versions in the map.
+    pub const fn leaves(&self) -> u64 {
+        self.state.leaves
+    }
+
     /// Root of the log at that size, if the log is what the feed says.
     pub fn root(&self) -> Hash {
         self.frontier.root()

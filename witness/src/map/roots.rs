@@ -6,22 +6,28 @@ use std::time::Duration;
 use candor_core::Hash;
 use tokio::sync::watch;
 
+use super::catch_up::Report;
+
 /// Most sizes remembered: a log whose checkpoint is further behind its own feed does not get the
-/// map's cosignatures until it asks for a newer one.
+/// map's cosignatures until it asks for a newer one. Nor is anybody kept waiting for a follower
+/// that is further behind.
 const SIZES_MAX: usize = 256;
 
-/// Sizes and roots, ascending.
 #[derive(Clone, Debug, Default)]
-pub struct Recent(VecDeque<(u64, Hash)>);
+pub struct Recent {
+    /// Sizes and roots, ascending.
+    roots: VecDeque<(u64, Hash)>,
+    catching_up: Option<Report>,
+}
 
 impl Recent {
     fn size(&self) -> u64 {
-        self.0.back().map_or(0, |(size, _)| *size)
+        self.roots.back().map_or(0, |(size, _)| *size)
     }
 
     fn at(&self, size: u64) -> Option<Hash> {
-        let place = self.0.binary_search_by_key(&size, |(size, _)| *size).ok()?;
-        self.0.get(place).map(|(_, root)| *root)
+        let place = self.roots.binary_search_by_key(&size, |(size, _)| *size);
+        self.roots.get(place.ok()?).map(|(_, root)| *root)
     }
 }
 
@@ -40,20 +46,29 @@ pub fn channel() -> (RootsPublisher, CheckedRoots) {
 }
 
 impl RootsPublisher {
-    /// Says that the map was checked up to `size`, where the log's root is `root`.
-    pub fn publish(&self, size: u64, root: Hash) {
+    /// Says that the map was checked up to these sizes, where the log's roots are these.
+    pub fn publish(&self, roots: impl IntoIterator<Item = (u64, Hash)>) {
         self.0.send_modify(|recent| {
-            if recent.0.len() == SIZES_MAX {
-                recent.0.pop_front();
+            for root in roots {
+                if recent.roots.len() == SIZES_MAX {
+                    recent.roots.pop_front();
+                }
+                recent.roots.push_back(root);
             }
-            recent.0.push_back((size, root));
         });
+    }
+
+    /// Says how far it is while it catches up, or that it does not.
+    pub fn report(&self, report: Option<Report>) {
+        self.0.send_modify(|recent| recent.catching_up = report);
     }
 }
 
 impl CheckedRoots {
     /// The log's root at `size` if the map was checked up to there, after at most `wait`.
     pub async fn root_at(&self, size: u64, wait: Duration) -> Option<Hash> {
+        let is_far = size.saturating_sub(self.size()) > SIZES_MAX as u64;
+        let wait = if is_far { Duration::ZERO } else { wait };
         let mut receiver = self.0.clone();
         let reached = receiver.wait_for(|recent| recent.size() >= size);
         let recent = tokio::time::timeout(wait, reached).await.ok()?.ok()?;
@@ -63,6 +78,11 @@ impl CheckedRoots {
     /// Up to which size the map was checked.
     pub fn size(&self) -> u64 {
         self.0.borrow().size()
+    }
+
+    /// How far the follower is, if it catches up.
+    pub fn catching_up(&self) -> Option<Report> {
+        self.0.borrow().catching_up
     }
 }
 
@@ -80,7 +100,7 @@ mod tests {
         assert_eq!(roots.root_at(1, NOW).await, None);
         let last = SIZES_MAX as u64 + 5;
         for size in 1..=last {
-            publisher.publish(size, Hash([size as u8; 32]));
+            publisher.publish([(size, Hash([size as u8; 32]))]);
         }
         assert_eq!(roots.size(), last);
         assert_eq!(roots.root_at(5, NOW).await, None);
@@ -96,9 +116,17 @@ mod tests {
             let roots = roots.clone();
             tokio::spawn(async move { roots.root_at(7, LONG).await })
         };
-        publisher.publish(7, Hash([7; 32]));
+        publisher.publish([(7, Hash([7; 32]))]);
         assert_eq!(waiting.await.unwrap(), Some(Hash([7; 32])));
         drop(publisher);
         assert_eq!(roots.root_at(8, LONG).await, None);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_follower_that_is_far_behind() {
+        let (publisher, roots) = channel();
+        publisher.publish([(7, Hash([7; 32]))]);
+        let far = 7 + SIZES_MAX as u64 + 1;
+        assert_eq!(roots.root_at(far, Duration::MAX).await, None);
     }
 }

@@ -42,8 +42,17 @@ impl Epochs {
         Self::new(count, 1)
     }
 
+    /// Many epochs, of which few insert: quickly made.
+    pub fn many(count: u64) -> Self {
+        Self::with(count, 0, |epoch| epoch.is_multiple_of(100))
+    }
+
     /// Each epoch inserts three leaves, the second one none.
     fn new(count: u64, history: u8) -> Self {
+        Self::with(count, history, |epoch| epoch != 2)
+    }
+
+    fn with(count: u64, history: u8, inserts_any: impl Fn(u64) -> bool) -> Self {
         let config = LogConfig {
             origin: ORIGIN.to_owned(),
             vrf_public_key: [7; 32],
@@ -52,24 +61,25 @@ impl Epochs {
         let mut records = vec![config.encode()];
         let mut deltas = vec![];
         let mut leaves: Vec<Leaf> = vec![];
+        let mut prefix_tree = Leaves::root(&leaves).subtree_hash();
         for epoch in 1..=count {
-            let key = |at: u8| leaf_hash(&[history, epoch as u8, at]);
-            let mut inserts: Vec<Leaf> = (0..3)
-                .map(|at| Leaf {
-                    key: SearchKey(key(at).0),
-                    commitment: Commitment([epoch as u8; 32]),
-                })
-                .collect();
-            if epoch == 2 {
-                inserts.clear();
-            }
+            let key = |at: u8| leaf_hash(&[&[history, at], &epoch.to_be_bytes()[..]].concat());
+            let leaf = |at| Leaf {
+                key: SearchKey(key(at).0),
+                commitment: Commitment([epoch as u8; 32]),
+            };
+            let inserted = if inserts_any(epoch) { 0..3 } else { 0..0 };
+            let mut inserts: Vec<Leaf> = inserted.map(leaf).collect();
             inserts.sort_by_key(|leaf| leaf.key);
             let delta = AuditDelta::build(&Leaves::root(&leaves), &inserts).unwrap();
-            leaves.extend(&inserts);
-            leaves.sort_by_key(|leaf| leaf.key);
+            if !inserts.is_empty() {
+                leaves.extend(&inserts);
+                leaves.sort_by_key(|leaf| leaf.key);
+                prefix_tree = Leaves::root(&leaves).subtree_hash();
+            }
             let record = EpochRecord {
                 timestamp_ms: 1000 * epoch,
-                prefix_tree: Leaves::root(&leaves).subtree_hash(),
+                prefix_tree,
                 leaves: leaves.len() as u64,
                 audit_digest: delta.digest(),
             };
@@ -82,6 +92,16 @@ impl Epochs {
     /// Changes one commitment in an epoch's delta.
     pub fn tamper_with(&mut self, epoch: usize) {
         self.deltas[epoch - 1][4 + 32] ^= 1;
+    }
+
+    /// How many entries the log has.
+    pub fn size(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// Makes an epoch longer than one message may be.
+    pub fn make_oversize(&mut self, epoch: usize) {
+        self.deltas[epoch - 1] = vec![0; 8 << 20];
     }
 
     fn root(&self, size: u64) -> Hash {
@@ -119,6 +139,8 @@ impl NodeSource for Epochs {
 struct Service {
     epochs: Arc<Epochs>,
     signed: watch::Receiver<u64>,
+    /// The last epoch that it sends, whatever it signed.
+    held_back: watch::Receiver<u64>,
     asked: Arc<Mutex<Vec<u64>>>,
     shutdown: CancellationToken,
 }
@@ -126,6 +148,7 @@ struct Service {
 pub struct FakeLog {
     address: SocketAddr,
     signed: watch::Sender<u64>,
+    held_back: watch::Sender<u64>,
     asked: Arc<Mutex<Vec<u64>>>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
@@ -136,10 +159,12 @@ impl FakeLog {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (signed, receiver) = watch::channel(0);
+        let (held_back, last) = watch::channel(u64::MAX);
         let (asked, shutdown) = (Arc::default(), CancellationToken::new());
         let service = Service {
             epochs: Arc::new(epochs),
             signed: receiver,
+            held_back: last,
             asked: Arc::clone(&asked),
             shutdown: shutdown.clone(),
         };
@@ -153,6 +178,7 @@ impl FakeLog {
         Self {
             address,
             signed,
+            held_back,
             asked,
             shutdown,
             task: tokio::spawn(async move { serving.await.unwrap() }),
@@ -165,6 +191,11 @@ impl FakeLog {
 
     pub fn sign_up_to(&self, epoch: u64) {
         self.signed.send_replace(epoch);
+    }
+
+    /// Sends no epoch behind this one, though it signed more.
+    pub fn hold_back_after(&self, epoch: u64) {
+        self.held_back.send_replace(epoch);
     }
 
     /// From where each follower asked for epochs.
@@ -200,6 +231,8 @@ impl Audit for Service {
                         .wait_for(|signed| *signed >= epoch)
                         .await
                         .unwrap();
+                    let sent = service.held_back.wait_for(|last| epoch <= *last);
+                    sent.await.unwrap();
                     for chunk in chunks(&service.epochs, epoch) {
                         if sender.send(Ok(chunk)).await.is_err() {
                             return;
@@ -252,7 +285,15 @@ impl Log for Service {
         &self,
         _: Request<GetHeadRequest>,
     ) -> Result<Response<GetHeadResponse>, Status> {
-        Err(Status::unimplemented("witnesses do not ask"))
+        let size = *self.signed.borrow() + 1;
+        let note = signed(log_key(1), ORIGIN, size, self.epochs.root(size));
+        Ok(Response::new(GetHeadResponse {
+            head: Some(Head {
+                checkpoint: note.to_bytes().into(),
+                ..Head::default()
+            }),
+            ..GetHeadResponse::default()
+        }))
     }
 
     async fn watch_heads(
