@@ -24,7 +24,7 @@ run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, every test
 	$(CARGO) test --workspace --locked
 
-crash-test: build ## Kills a server under load ROUNDS times (200), and checks everything after each
+crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
 
 interop: build peers ## Runs logs and witnesses of others against ours (needs Go; says what it skips)

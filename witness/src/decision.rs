@@ -16,7 +16,7 @@ use candor_core::note::{
 use thiserror::Error;
 
 /// What a witness must remember of a log: the largest tree it cosigned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Recorded {
     /// Number of entries.
     pub size: u64,

@@ -34,9 +34,12 @@ pub mod map;
 pub mod metrics;
 pub mod node_key;
 mod page;
+mod points;
 pub mod server;
 pub mod state;
 pub mod store;
 mod subtrees;
 mod suspicion;
+#[cfg(test)]
+mod trees;
 pub mod witness;

@@ -26,7 +26,7 @@ impl Entry {
 
     /// Checks that a submission follows what was signed of the log, as far as that is known: in
     /// quarantine, the largest record.
-    fn decide(&self, submission: &Submission) -> Result<(), AddError> {
+    pub(crate) fn decide(&self, submission: &Submission) -> Result<(), AddError> {
         let Some(quarantine) = self.quarantine else {
             return Ok(decide(&self.recorded(), submission)?);
         };

@@ -17,6 +17,7 @@ use crate::evidence::Evidence;
 use crate::gossip::Node;
 use crate::logs::{Log, Logs};
 use crate::metrics::{Metrics, Outcome};
+use crate::points::{Hook, Point};
 use crate::state::{LogState, next_timestamp_s};
 use crate::store::{ApplyError, Change, Entry, Quarantine, Store};
 
@@ -111,6 +112,7 @@ pub struct Witness {
     map_wait: Duration,
     requests: Arc<Semaphore>,
     pub(crate) subtrees: Arc<Semaphore>,
+    pub(crate) hook: Hook,
 }
 
 impl Witness {
@@ -132,6 +134,7 @@ impl Witness {
             map_wait,
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             subtrees: Arc::new(Semaphore::new(SUBTREES_MAX)),
+            hook: Hook::default(),
         }
     }
 
@@ -225,6 +228,7 @@ impl Witness {
                 Ok::<_, Refusal>((log, Arc::new(submission)))
             });
             let (log, submission) = admission.await??;
+            this.reached(Point::Admitted, submission.origin())?;
             this.process(&log, &submission).await
         });
         task.await?
@@ -278,16 +282,22 @@ impl Witness {
             }
             _ => log.take_growth().map_err(AddError::rate_limited)?,
         }
+        self.reached(Point::Decided, origin)?;
         let lines = self
             .cosign(checkpoint.clone(), is_map_checked, timestamp_s)
             .await?;
+        self.reached(Point::Signed, origin)?;
         let next = LogState::new(submission.checkpoint(), timestamp_s, lines.clone());
         let change = Change::Advance {
             expected: entry.recorded(),
             quarantine: entry.quarantine,
             next: Arc::new(next),
         };
-        self.store.apply(origin, change).await?;
+        if let Err(error) = self.store.apply(origin, change).await {
+            // What suspends the log may have come since the decision.
+            self.store.entry(origin).check_not_suspended()?;
+            return Err(error.into());
+        }
         if let Some(quarantine) = entry.quarantine {
             tracing::warn!(origin, reason = %quarantine, "quarantine ended by a proof");
             self.metrics.quarantine(origin, false);
@@ -298,6 +308,11 @@ impl Witness {
                 .await?;
         }
         Ok(lines)
+    }
+
+    fn reached(&self, point: Point, origin: &str) -> Result<(), AddError> {
+        let goes_on = self.hook.reached(point, origin);
+        goes_on.then_some(()).ok_or(AddError::Internal)
     }
 
     async fn cosign(

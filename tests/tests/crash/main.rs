@@ -12,6 +12,7 @@
 mod heads;
 mod load;
 mod store;
+mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +33,23 @@ const STORE_CHECK_ROUNDS: u32 = 10;
 
 /// Longest time under load before a kill.
 const LOAD_MS_MAX: u64 = 400;
+
+/// How much is done, and what.
+struct Settings {
+    rounds: u32,
+    seed: u64,
+}
+
+impl Settings {
+    fn read() -> Self {
+        let number = |name| std::env::var(name).map(|text| text.parse::<u64>().unwrap());
+        let rounds = number("CANDOR_CRASH_ROUNDS");
+        Self {
+            rounds: rounds.map_or(20, |rounds| u32::try_from(rounds).unwrap()),
+            seed: number("CANDOR_CRASH_SEED").unwrap_or_else(|_| fastrand::u64(..)),
+        }
+    }
+}
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -108,9 +126,7 @@ impl Trial {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_time_a_server_loses_nothing_and_contradicts_nothing() {
-    let number = |name| std::env::var(name).map(|text| text.parse::<u64>().unwrap());
-    let rounds = number("CANDOR_CRASH_ROUNDS").map_or(20, |rounds| u32::try_from(rounds).unwrap());
-    let seed = number("CANDOR_CRASH_SEED").unwrap_or_else(|_| fastrand::u64(..));
+    let Settings { rounds, seed } = Settings::read();
     println!("crash test: {rounds} rounds, CANDOR_CRASH_SEED={seed}");
 
     let folder = tempfile::tempdir().unwrap();

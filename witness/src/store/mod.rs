@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::decision::Recorded;
 use crate::metrics::Metrics;
+use crate::points::Hook;
 use crate::state::LogState;
 
 pub use anchor::AnchorError;
@@ -61,7 +62,8 @@ impl Paths {
 /// A durable change.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A checkpoint was accepted after `expected`; refused if something else is recorded.
+    /// A checkpoint was accepted after `expected`; refused if something else is recorded, or the
+    /// log contradicted itself meanwhile.
     Advance {
         /// What was recorded when the decision was made.
         expected: Recorded,
@@ -157,7 +159,7 @@ from_database_errors!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
-    /// Something else than expected is recorded. Nothing was changed.
+    /// Something else than expected is recorded, an alarm perhaps. Nothing was changed.
     #[error("the log's record changed meanwhile")]
     Stale,
     /// The store failed, or is closed. Whether the change was made is not known.
@@ -223,15 +225,15 @@ impl Store {
         metrics: &Metrics,
         stopped: CancellationToken,
     ) -> Result<(Self, WriterThread), StoreError> {
-        Self::open_with(paths, metrics, stopped, writer::no_hook())
+        Self::open_with(paths, metrics, stopped, Hook::default())
     }
 
-    /// [`Self::open`] with a hook between commit and answer, where tests have it crash.
+    /// [`Self::open`] with what happens at the points of its thread.
     pub(crate) fn open_with(
         paths: &Paths,
         metrics: &Metrics,
         stopped: CancellationToken,
-        after_commit: writer::Hook,
+        hook: Hook,
     ) -> Result<(Self, WriterThread), StoreError> {
         let lock = InstanceLock::acquire(&paths.lock)?;
         let anchor = anchor::read(&paths.anchor)?;
@@ -248,7 +250,7 @@ impl Store {
             view: Arc::clone(&view),
             unknown: unknown.clone(),
             metrics: metrics.clone(),
-            after_commit,
+            hook,
             _lock: lock,
             _stopped: stopped.clone().drop_guard(),
         };

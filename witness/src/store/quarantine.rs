@@ -16,7 +16,7 @@ use super::anchor::Anchor;
 use crate::decision::Recorded;
 
 /// What raised the doubt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Doubt {
     /// The anchor knows more than the database: an old database.
@@ -32,7 +32,7 @@ pub enum Doubt {
 }
 
 /// Why a log is not cosigned, and what ends that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quarantine {
     /// What raised the doubt.
     pub doubt: Doubt,

@@ -10,7 +10,8 @@ use redb::{Database, WriteTransaction};
 use super::anchor::{self, Anchor, AnchorError};
 use super::quarantine::{self, AnchorKept, Quarantine, Row};
 use super::tables::{self, Loaded};
-use super::{Paths, StoreError};
+use super::{Entry, Paths, StoreError};
+use crate::decision::Recorded;
 
 /// Holds the database against the anchor, puts what differs in quarantine, and makes both agree.
 /// The anchor is only ever moved on. Returns it as it is then.
@@ -21,20 +22,42 @@ pub fn reconcile(
 ) -> Result<Anchor, StoreError> {
     let loaded = tables::load(database)?;
     let known = known(&loaded);
-    let quarantines = quarantine::compare(&known, &anchor);
-    let agreed = larger_of_each(&known, &anchor);
-    if quarantines.is_empty() && agreed == anchor && known.generation == anchor.generation {
+    let Some(Agreement {
+        quarantines,
+        anchor,
+    }) = agree(&known, &anchor)
+    else {
         return Ok(anchor);
-    }
+    };
     let transaction = tables::begin(database)?;
     for (origin, found) in &quarantines {
         tracing::error!(origin, reason = %found, "log in quarantine");
         put_stricter(&transaction, &loaded, origin, found)?;
     }
-    tables::set_generation(&transaction, agreed.generation)?;
+    tables::set_generation(&transaction, anchor.generation)?;
     transaction.commit()?;
-    anchor::write(anchor_path, &agreed)?;
-    Ok(agreed)
+    anchor::write(anchor_path, &anchor)?;
+    Ok(anchor)
+}
+
+/// What a start makes of database and anchor that differ.
+#[derive(Clone, Debug)]
+pub struct Agreement {
+    /// What is put in quarantine, by origin.
+    pub quarantines: BTreeMap<String, Quarantine>,
+    /// What the anchor says afterwards. The database has its generation too.
+    pub anchor: Anchor,
+}
+
+/// How database and anchor are made to agree; `None` if they do.
+pub fn agree(known: &Anchor, anchor: &Anchor) -> Option<Agreement> {
+    let quarantines = quarantine::compare(known, anchor);
+    let agreed = larger_of_each(known, anchor);
+    let is_agreed = agreed == *anchor && known.generation == anchor.generation;
+    (!quarantines.is_empty() || !is_agreed).then_some(Agreement {
+        quarantines,
+        anchor: agreed,
+    })
 }
 
 /// Puts a log in quarantine, unless it is in a stricter one.
@@ -53,7 +76,7 @@ fn put_stricter(
 }
 
 /// A quarantine that only the operator ends stays one, and a floor never sinks.
-fn is_stricter(found: &Quarantine, earlier: Option<&Quarantine>) -> bool {
+pub fn is_stricter(found: &Quarantine, earlier: Option<&Quarantine>) -> bool {
     let Some(earlier) = earlier else { return true };
     match (earlier.floor, found.floor) {
         (None, _) => false,
@@ -63,7 +86,7 @@ fn is_stricter(found: &Quarantine, earlier: Option<&Quarantine>) -> bool {
 }
 
 /// The larger record of each log, and a generation that both files can have.
-fn larger_of_each(known: &Anchor, anchor: &Anchor) -> Anchor {
+pub fn larger_of_each(known: &Anchor, anchor: &Anchor) -> Anchor {
     let mut agreed = anchor.clone();
     for (origin, recorded) in &known.logs {
         let anchored = agreed.logs.entry(origin.clone()).or_insert(*recorded);
@@ -75,12 +98,24 @@ fn larger_of_each(known: &Anchor, anchor: &Anchor) -> Anchor {
     agreed
 }
 
+/// The largest tree that the database knows to be cosigned: in quarantine, that may be the floor.
+/// An anchor that is made from the record alone would forget it, and the next old database would
+/// agree with it.
+pub fn largest(entry: &Entry) -> Option<Recorded> {
+    let floor = entry.quarantine.and_then(|quarantine| quarantine.floor);
+    let record = entry.state.as_ref().map(|state| state.recorded());
+    floor
+        .into_iter()
+        .chain(record)
+        .max_by_key(|known| known.size)
+}
+
 /// What the database would have the anchor say.
 fn known(loaded: &Loaded) -> Anchor {
-    let recorded = loaded.entries.iter().filter_map(|(origin, entry)| {
-        let state = entry.state.as_ref()?;
-        Some((origin.clone(), state.recorded()))
-    });
+    let recorded = loaded
+        .entries
+        .iter()
+        .filter_map(|(origin, entry)| Some((origin.clone(), largest(entry)?)));
     Anchor {
         generation: loaded.generation,
         logs: recorded.collect(),
@@ -185,8 +220,9 @@ pub fn release(paths: &Paths, origin: &str) -> Result<(), StoreError> {
     let known = known(&loaded);
     let anchor = anchor::read(&paths.anchor)?;
     let mut agreed = anchor::read(&paths.anchor)?;
-    match known.logs.get(origin) {
-        Some(recorded) => agreed.logs.insert(origin.to_owned(), *recorded),
+    let entry = loaded.entries.get(origin);
+    match entry.and_then(|entry| entry.state.as_ref()) {
+        Some(state) => agreed.logs.insert(origin.to_owned(), state.recorded()),
         None => agreed.logs.remove(origin),
     };
     let transaction = tables::begin(&stopped.database)?;

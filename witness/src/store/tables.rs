@@ -61,7 +61,7 @@ pub fn write(
             quarantine,
             next,
         } => {
-            // Whatever was decided before it was stopped.
+            // The decision may be older than what suspends the log.
             if transaction.open_table(FORKS)?.get(origin)?.is_some() {
                 return Ok(Err(ApplyError::Stale));
             }

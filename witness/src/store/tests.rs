@@ -5,21 +5,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candor_core::Hash;
-use candor_core::crypto::Ed25519SecretKey;
-use candor_core::note::{
-    Checkpoint, KeyName, LogVerifier, NoteSigner as _, SignedNote, SoftwareSigner,
-};
+use candor_core::note::{Checkpoint, LogVerifier, NoteSigner as _, SignedNote};
 use tempfile::TempDir;
 
 use super::*;
+use crate::points::Point;
+use crate::trees::{ORIGIN, log_signer};
 
+mod model;
 mod recovery;
 
-const ORIGIN: &str = "log.example";
-
 fn state_of(origin: &str, size: u64) -> Arc<LogState> {
-    let name = KeyName::new(origin).unwrap();
-    let log = SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]));
+    let log = log_signer(origin);
     let checkpoint = Checkpoint::new(origin, size, Hash([size as u8; 32])).unwrap();
     let line = log.sign(&checkpoint, 0).unwrap();
     let note = SignedNote::new(checkpoint.to_text(), vec![line.clone()]).unwrap();
@@ -172,7 +169,7 @@ async fn a_crash_between_commit_and_answer_loses_nothing_that_was_answered() {
     let crash = Arc::new(AtomicBool::new(false));
     let hook = {
         let crash = Arc::clone(&crash);
-        Box::new(move || !crash.load(Ordering::SeqCst))
+        Hook::new(move |point, _| point != Point::Anchored || !crash.load(Ordering::SeqCst))
     };
     let stopped = CancellationToken::new();
     let (store, thread) =

@@ -16,6 +16,7 @@ use tokio_util::sync::DropGuard;
 use super::anchor::{self, Anchor};
 use super::{ApplyError, Change, Entry, StoreError, View, tables};
 use crate::metrics::Metrics;
+use crate::points::{Hook, Point};
 
 /// Most changes that wait; further askers wait for their turn to wait.
 pub const WAITING_CHANGES_MAX: usize = 1024;
@@ -30,12 +31,8 @@ pub struct Request {
     pub done: oneshot::Sender<Result<(), ApplyError>>,
 }
 
-/// Called between commit and answer; tests make the thread end there, as in a crash.
-pub type Hook = Box<dyn Fn() -> bool + Send>;
-
-pub fn no_hook() -> Hook {
-    Box::new(|| true)
-}
+/// What became of the changes of a group.
+type Results = Vec<Result<(), ApplyError>>;
 
 pub struct Writer {
     pub database: Arc<Database>,
@@ -45,7 +42,7 @@ pub struct Writer {
     /// What is known of a log that has no entry.
     pub unknown: Entry,
     pub metrics: Metrics,
-    pub after_commit: Hook,
+    pub hook: Hook,
     pub _lock: InstanceLock,
     /// Tells everybody when this thread ends, however it does.
     pub _stopped: DropGuard,
@@ -63,9 +60,11 @@ impl Writer {
                 group.push(next);
             }
             let begin = Instant::now();
-            let results = self.commit(&group)?;
+            let Some(results) = self.commit(&group)? else {
+                return Ok(());
+            };
             self.metrics.commit(group.len(), begin.elapsed());
-            if !(self.after_commit)() {
+            if !self.reached(Point::Anchored, &group) {
                 return Ok(());
             }
             self.publish(&group, &results);
@@ -77,7 +76,8 @@ impl Writer {
         Ok(())
     }
 
-    fn commit(&mut self, group: &[Request]) -> Result<Vec<Result<(), ApplyError>>, StoreError> {
+    /// `None` if it ended between database and anchor.
+    fn commit(&mut self, group: &[Request]) -> Result<Option<Results>, StoreError> {
         let transaction = tables::begin(&self.database)?;
         let results = group
             .iter()
@@ -95,12 +95,20 @@ impl Writer {
             tables::set_generation(&transaction, self.anchor.generation + 1)?;
         }
         transaction.commit()?;
+        if !self.reached(Point::Committed, group) {
+            return Ok(None);
+        }
         if !further.is_empty() {
             self.anchor.generation += 1;
             self.anchor.logs.extend(further);
             anchor::write(&self.anchor_path, &self.anchor)?;
         }
-        Ok(results)
+        Ok(Some(results))
+    }
+
+    fn reached(&self, point: Point, group: &[Request]) -> bool {
+        let mut origins = group.iter().map(|request| &request.origin);
+        origins.all(|origin| self.hook.reached(point, origin))
     }
 
     fn publish(&self, group: &[Request], results: &[Result<(), ApplyError>]) {

@@ -5,25 +5,22 @@
 use std::path::Path;
 
 use candor_core::Hash;
-use candor_core::crypto::Ed25519SecretKey;
-use candor_core::note::{KeyName, LogVerifier, NoteSigner as _, SignedNote, SoftwareSigner};
+use candor_core::note::{LogVerifier, NoteSigner as _, SignedNote};
 use candor_host::keys::{KeyTable, Keyring};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::store::{self, Paths, WriterThread};
+use crate::trees::{ORIGIN, log_signer};
 
-const ORIGIN: &str = "log.example";
+mod stalls;
 
-fn log() -> SoftwareSigner {
-    let name = KeyName::new(ORIGIN).unwrap();
-    SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]))
-}
+const OTHER: &str = "other.example";
 
 /// A request for size 1, which needs no proof from 0 or from 1.
-fn request(old_size: u64) -> AddCheckpoint {
-    let checkpoint = Checkpoint::new(ORIGIN, 1, Hash([1; 32])).unwrap();
-    let line = log().sign(&checkpoint, 0).unwrap();
+fn request_of(origin: &str, old_size: u64) -> AddCheckpoint {
+    let checkpoint = Checkpoint::new(origin, 1, Hash([1; 32])).unwrap();
+    let line = log_signer(origin).sign(&checkpoint, 0).unwrap();
     AddCheckpoint {
         old_size,
         proof: vec![],
@@ -31,34 +28,45 @@ fn request(old_size: u64) -> AddCheckpoint {
     }
 }
 
+fn request(old_size: u64) -> AddCheckpoint {
+    request_of(ORIGIN, old_size)
+}
+
 fn keyring(directory: &Path) -> Keyring {
     Keyring::new(directory, KeyTable::default())
 }
 
-fn witness(directory: &Path, crashes: bool) -> (Arc<Witness>, WriterThread) {
+fn create(directory: &Path) {
+    Cosigner::create(keyring(directory).loader(), "w.example").unwrap();
+    store::create(&Paths::new(directory, None)).unwrap();
+}
+
+fn witness(directory: &Path, hook: Hook) -> (Arc<Witness>, WriterThread) {
     let metrics = Metrics::default();
     let paths = Paths::new(directory, None);
-    let hook = Box::new(move || !crashes);
     let (store, thread) =
-        Store::open_with(&paths, &metrics, CancellationToken::new(), hook).unwrap();
-    let verifier = LogVerifier::new(ORIGIN, vec![log().verifier_key().clone()]);
-    let witness = Witness::new(
+        Store::open_with(&paths, &metrics, CancellationToken::new(), hook.clone()).unwrap();
+    let mut witness = Witness::new(
         Cosigner::load(&keyring(directory), "w.example").unwrap(),
         store,
         Evidence::open(&directory.join("evidence")).unwrap(),
         metrics,
         Duration::ZERO,
     );
-    assert!(witness.add_log(Log::new(verifier, None)));
+    witness.hook = hook;
+    for origin in [ORIGIN, OTHER] {
+        let verifier = LogVerifier::new(origin, vec![log_signer(origin).verifier_key().clone()]);
+        assert!(witness.add_log(Log::new(verifier, None)));
+    }
     (Arc::new(witness), thread)
 }
 
 #[tokio::test]
 async fn after_a_crash_between_record_and_answer_the_client_is_told_where_to_go_on() {
     let directory = tempfile::tempdir().unwrap();
-    Cosigner::create(keyring(directory.path()).loader(), "w.example").unwrap();
-    store::create(&Paths::new(directory.path(), None)).unwrap();
-    let (crashing, thread) = witness(directory.path(), true);
+    create(directory.path());
+    let crash = Hook::new(|point, _| point != Point::Anchored);
+    let (crashing, thread) = witness(directory.path(), crash);
     let unanswered = crashing.add_checkpoint(request(0)).await;
     assert!(matches!(
         unanswered,
@@ -68,7 +76,7 @@ async fn after_a_crash_between_record_and_answer_the_client_is_told_where_to_go_
     assert!(!crashing.is_ready());
     drop(crashing);
 
-    let (witness, thread) = witness(directory.path(), false);
+    let (witness, thread) = witness(directory.path(), Hook::default());
     let told = witness.add_checkpoint(request(0)).await;
     assert!(matches!(
         told,
@@ -82,9 +90,8 @@ async fn after_a_crash_between_record_and_answer_the_client_is_told_where_to_go_
 #[tokio::test]
 async fn too_many_requests_at_once_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    Cosigner::create(keyring(directory.path()).loader(), "w.example").unwrap();
-    store::create(&Paths::new(directory.path(), None)).unwrap();
-    let (witness, thread) = witness(directory.path(), false);
+    create(directory.path());
+    let (witness, thread) = witness(directory.path(), Hook::default());
     let all = u32::try_from(REQUESTS_MAX).unwrap();
     let others = Arc::clone(&witness.requests)
         .acquire_many_owned(all)

@@ -69,6 +69,28 @@ async fn an_anchor_behind_the_database_waits_for_a_proof_from_the_database() {
 }
 
 #[tokio::test]
+async fn one_old_file_after_another_does_not_make_the_witness_forget() {
+    let (directory, paths) = new_state();
+    grow(&paths, &[5]).await;
+    let copy = |file: &Path| {
+        directory
+            .path()
+            .join(file.file_name().unwrap())
+            .with_extension("old")
+    };
+    for file in [&paths.database, &paths.anchor] {
+        std::fs::copy(file, copy(file)).unwrap();
+    }
+    grow(&paths, &[6, 7]).await;
+    let expected = Some((Doubt::DatabaseBehind, Some(7)));
+    // The second database agrees with an anchor that forgot what the first quarantine was for.
+    for file in [&paths.database, &paths.anchor, &paths.database] {
+        std::fs::copy(copy(file), file).unwrap();
+        assert_eq!(quarantine(&paths), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_crash_between_database_and_anchor_is_no_reason_for_doubt() {
     let (directory, paths) = new_state();
     grow(&paths, &[5]).await;
