@@ -1,5 +1,6 @@
 //! The configuration file. Every key is documented in the file that `init` writes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::init::KEY_SLOTS;
+use crate::publisher::Intervals;
 use crate::sequencer::Pace;
 use crate::storage::Engine;
 
@@ -93,6 +95,9 @@ pub struct Config {
     pub cache_mib: u64,
     /// Free disk space below which updates are refused, in mebibytes.
     pub disk_reserve_mib: u64,
+    /// Least time between two submissions to a witness in seconds, by its name in the policy.
+    #[serde(default)]
+    pub witness_interval_s: BTreeMap<String, u64>,
 }
 
 impl Config {
@@ -158,7 +163,22 @@ impl Config {
             "disk_reserve_mib",
             self.disk_reserve_mib <= 1 << 20,
             "at most 1048576",
+        )?;
+        let mut intervals = self.witness_interval_s.values();
+        let intervals = intervals.all(|seconds| (1..=86_400).contains(seconds));
+        within(
+            "witness_interval_s",
+            intervals,
+            "1 to 86400 for each witness",
         )
+    }
+
+    /// How seldom witnesses are asked.
+    pub fn intervals(&self) -> Intervals {
+        let intervals = self.witness_interval_s.iter();
+        intervals
+            .map(|(name, seconds)| (name.clone(), Duration::from_secs(*seconds)))
+            .collect()
     }
 
     /// Reads the witness policy.
@@ -239,6 +259,11 @@ cache_mib = 256
 
 # Free disk space below which updates are refused. The engine needs it to tidy up.
 disk_reserve_mib = 1024
+
+# Least time between two submissions to a witness, in seconds, for witnesses that accept only so
+# many a day: by the name that the policy gives the witness. Others are asked for every head.
+# [witness_interval_s]
+# "witness.example" = 60
 "#
     )
 }
@@ -282,6 +307,10 @@ mod tests {
             ("heartbeat_ms = 60000", "heartbeat_ms = 10"),
             ("epoch_updates_max = 16384", "epoch_updates_max = 65537"),
             ("cache_mib = 256", "cache_mib = 0"),
+            (
+                "# [witness_interval_s]",
+                "[witness_interval_s]\nw = 86401\n#",
+            ),
         ] {
             let changed = text().replace(from, to);
             assert!(

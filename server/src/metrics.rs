@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use candor_host::metrics::Registry;
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::head::SignedHead;
+use crate::publisher::Status;
 use crate::sequencer::epoch::Tip;
 
 /// Size of the newest signed head, in records.
@@ -26,12 +27,20 @@ pub const COMMIT_FAILURES: &str = "candor_commit_failures_total";
 pub const EPOCH_SECONDS: &str = "candor_epoch_close_seconds";
 /// Time from an epoch's record to its publication, in seconds.
 pub const PUBLISH_SECONDS: &str = "candor_publish_delay_seconds";
-/// Time until a witness cosigned, in seconds.
+/// Time until a witness cosigned, in seconds, by witness.
 pub const COSIGN_SECONDS: &str = "candor_witness_cosign_seconds";
 /// Cosignatures obtained, by witness.
 pub const COSIGNED: &str = "candor_witness_cosigned_total";
-/// Failed requests to witnesses, by witness.
+/// Failed requests to witnesses, by witness and kind.
 pub const WITNESS_FAILURES: &str = "candor_witness_failures_total";
+/// Whether an alarm about the witness stands, by witness.
+pub const WITNESS_ALARM: &str = "candor_witness_alarm";
+/// Records of the newest signed head that the witness has not cosigned, by witness.
+pub const WITNESS_LAG_RECORDS: &str = "candor_witness_lag_records";
+/// Time since the witness cosigned, in seconds, by witness.
+pub const WITNESS_LAG_SECONDS: &str = "candor_witness_lag_seconds";
+/// Whether the quorum of witnesses is lost.
+pub const QUORUM_LOST: &str = "candor_quorum_lost";
 /// Lookups answered, by result: present, absent, failed.
 pub const LOOKUPS: &str = "candor_lookups_total";
 
@@ -54,9 +63,13 @@ pub struct Metrics {
     updates_refused: IntCounterVec,
     epoch_seconds: Histogram,
     publish_seconds: Histogram,
-    cosign_seconds: Histogram,
+    cosign_seconds: HistogramVec,
     cosigned: IntCounterVec,
     witness_failures: IntCounterVec,
+    witness_alarm: IntGaugeVec,
+    witness_lag_records: IntGaugeVec,
+    witness_lag_seconds: IntGaugeVec,
+    quorum_lost: IntGauge,
     lookups: IntCounterVec,
 }
 
@@ -97,9 +110,10 @@ impl Metrics {
                 "Time from an epoch's record to its publication.",
                 SECONDS,
             ),
-            cosign_seconds: registry.histogram(
+            cosign_seconds: registry.histograms(
                 COSIGN_SECONDS,
-                "Time until a witness cosigned.",
+                "Time until a witness cosigned, by witness.",
+                &["witness"],
                 SECONDS,
             ),
             cosigned: registry.counters(
@@ -109,9 +123,25 @@ impl Metrics {
             ),
             witness_failures: registry.counters(
                 WITNESS_FAILURES,
-                "Failed requests to witnesses, by witness.",
+                "Failed requests to witnesses, by witness and kind.",
+                &["witness", "kind"],
+            ),
+            witness_alarm: registry.gauges(
+                WITNESS_ALARM,
+                "Whether an alarm about the witness stands.",
                 &["witness"],
             ),
+            witness_lag_records: registry.gauges(
+                WITNESS_LAG_RECORDS,
+                "Records of the newest signed head that the witness has not cosigned.",
+                &["witness"],
+            ),
+            witness_lag_seconds: registry.gauges(
+                WITNESS_LAG_SECONDS,
+                "Time since the witness cosigned, or since the start.",
+                &["witness"],
+            ),
+            quorum_lost: registry.gauge(QUORUM_LOST, "Whether the quorum of witnesses is lost."),
             lookups: registry.counters(
                 LOOKUPS,
                 "Lookups answered, by result: present, absent, failed.",
@@ -155,12 +185,31 @@ impl Metrics {
     /// A witness cosigned.
     pub fn cosigned(&self, url: &str, took: Duration) {
         self.cosigned.with_label_values(&[url]).inc();
-        self.cosign_seconds.observe(took.as_secs_f64());
+        let seconds = self.cosign_seconds.with_label_values(&[url]);
+        seconds.observe(took.as_secs_f64());
     }
 
     /// A witness did not cosign.
-    pub fn witness_failed(&self, url: &str) {
-        self.witness_failures.with_label_values(&[url]).inc();
+    pub fn witness_failed(&self, url: &str, kind: &'static str) {
+        self.witness_failures.with_label_values(&[url, kind]).inc();
+    }
+
+    /// How publication is doing at this moment, which nothing that happens could tell: a witness
+    /// that is silent falls behind.
+    pub fn publication(&self, status: &Status, now_s: u64) {
+        self.quorum_lost.set(status.quorum_lost_s.is_some().into());
+        for witness in &status.witnesses {
+            let labels = [witness.url.as_str()];
+            let alarm = self.witness_alarm.with_label_values(&labels);
+            alarm.set(witness.alarm.is_some().into());
+            let cosigned = i64::try_from(witness.size).unwrap_or(i64::MAX);
+            let lag_records = self.signed_size.get().saturating_sub(cosigned).max(0);
+            let records = self.witness_lag_records.with_label_values(&labels);
+            records.set(lag_records);
+            let lag_s = now_s.saturating_sub(witness.cosigned_s);
+            let seconds = self.witness_lag_seconds.with_label_values(&labels);
+            seconds.set(i64::try_from(lag_s).unwrap_or(i64::MAX));
+        }
     }
 
     /// A lookup was answered.

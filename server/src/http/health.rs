@@ -8,23 +8,38 @@ use axum::response::{IntoResponse, Response};
 use candor_host::metrics::CONTENT_TYPE;
 
 use super::Pages;
-use crate::publisher::lock;
+use crate::publisher::WitnessStatus;
 
 /// The process answers.
 pub(super) async fn live() -> &'static str {
     "alive\n"
 }
 
-/// The promise holds: a fresh head is published.
+/// The promise holds: a fresh head is published. A lost quorum is told before it breaks it.
 pub(super) async fn ready(State(pages): State<Pages>) -> Response {
+    let quorum = match lost_s(&pages) {
+        Some(lost_s) => format!("; the quorum of witnesses is lost for {lost_s} s"),
+        None => String::new(),
+    };
     match pages.freshness.check() {
-        Ok(()) => "ready\n".into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+        Ok(()) => format!("ready{quorum}\n").into_response(),
+        Err(reason) => {
+            let body = format!("{reason}{quorum}\n");
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
     }
+}
+
+/// How long the quorum has been lost, in seconds, if it is.
+fn lost_s(pages: &Pages) -> Option<u64> {
+    let since_s = pages.board.lock().quorum_lost_s;
+    since_s.map(|since_s| pages.clock.now_s().saturating_sub(since_s))
 }
 
 /// Prometheus' text format.
 pub(super) async fn metrics(State(pages): State<Pages>) -> Response {
+    let now_s = pages.clock.now_s();
+    pages.metrics.publication(&pages.board.lock(), now_s);
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
         pages.metrics.registry.text(),
@@ -50,20 +65,36 @@ pub(super) async fn status(State(pages): State<Pages>) -> String {
         }
         None => line(&mut page, "published", "nothing yet"),
     }
+    let quorum = match lost_s(&pages) {
+        Some(lost_s) => format!("LOST for {lost_s} s: nothing new is published"),
+        None => "met".to_owned(),
+    };
+    line(&mut page, "quorum", &quorum);
     page.push_str("\nwitnesses\n");
-    for witness in lock(&pages.witnesses).iter() {
-        let state = match (&witness.alarm, &witness.failure, witness.cosigned_s) {
-            (Some(alarm), ..) => format!("ALARM: {alarm}"),
-            (None, Some(failure), _) => format!("failing: {failure}"),
-            (None, None, 0) => "not asked yet".to_owned(),
-            (None, None, at_s) => {
-                let age_s = now_s.saturating_sub(at_s);
-                format!("cosigned {} records, {age_s} s ago", witness.size)
-            }
-        };
-        line(&mut page, &witness.url, &state);
+    for witness in &pages.board.lock().witnesses {
+        line(&mut page, &witness.url, &describe(witness, now_s));
     }
     page
+}
+
+/// A witness in one line: an alarm first, then the state of the moment.
+fn describe(witness: &WitnessStatus, now_s: u64) -> String {
+    let ago_s = |time_s| now_s.saturating_sub(time_s);
+    let state = match (&witness.failure, witness.size) {
+        (Some(failure), _) => format!("failing: {failure}"),
+        (None, 0) => "not asked yet".to_owned(),
+        (None, size) => format!(
+            "cosigned {size} records, {} s ago",
+            ago_s(witness.cosigned_s)
+        ),
+    };
+    match &witness.alarm {
+        Some(alarm) => {
+            let (what, since_s) = (&alarm.what, ago_s(alarm.since_s));
+            format!("ALARM for {since_s} s: {what}; {state}")
+        }
+        None => state,
+    }
 }
 
 fn line(page: &mut String, name: &str, value: &str) {

@@ -6,7 +6,7 @@
 mod health;
 mod tiles;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::head::{Freshness, PublishedHead};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
-use crate::publisher::WitnessStatus;
+use crate::publisher::StatusBoard;
 
 /// What the port answers from.
 #[derive(Clone)]
@@ -26,8 +26,8 @@ pub struct Pages {
     pub published: Arc<PublishedHead>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// How the witnesses are doing.
-    pub witnesses: Arc<Mutex<Vec<WitnessStatus>>>,
+    /// How publication is doing.
+    pub board: StatusBoard,
     /// The time.
     pub clock: Clock,
     /// Whether the published head is fresh.

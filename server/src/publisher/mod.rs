@@ -10,10 +10,13 @@
 //! never meets because each witness cosigns another size, and publication that waits for witnesses
 //! that the quorum does not need.
 
+mod asker;
+mod pace;
+mod status;
 mod witness;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use candor_core::note::{Policy, SignatureLine, SignedNote, VerifierKey};
@@ -22,7 +25,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::witness::{Comparison, Failure, WitnessNode};
+pub use self::status::{Alarm, Clears, Status, StatusBoard, WitnessStatus};
+use self::witness::Target;
+pub use self::witness::{Comparison, Failure, Intervals, WitnessNode};
 use crate::clock::Clock;
 use crate::head::{Published, PublishedHead, SignedHead};
 use crate::ledger::{Ledger, put_published};
@@ -32,21 +37,6 @@ use crate::storage::CommitError;
 
 /// How long a round tries for its head before it takes a newer one.
 const ROUND: Duration = Duration::from_secs(5);
-
-/// How a witness is doing, for the status page and metrics.
-#[derive(Clone, Debug, Default)]
-pub struct WitnessStatus {
-    /// Where the witness is asked.
-    pub url: String,
-    /// Size that it cosigned last.
-    pub size: u64,
-    /// When it did so, in POSIX seconds.
-    pub cosigned_s: u64,
-    /// Why it did not answer the last time, if it did not.
-    pub failure: Option<String>,
-    /// Something that retrying cannot explain away; an operator has to look.
-    pub alarm: Option<String>,
-}
 
 /// Why publication stopped for good.
 #[derive(Debug, Error)]
@@ -92,8 +82,8 @@ pub struct Publisher {
     pub signer: Arc<LogSigner>,
     /// The witnesses, one for each address of the policy.
     pub witnesses: Vec<WitnessNode>,
-    /// How the witnesses are doing, in the order of `witnesses`.
-    pub statuses: Arc<Mutex<Vec<WitnessStatus>>>,
+    /// How publication is doing, with the witnesses in the order of `witnesses`.
+    pub board: StatusBoard,
     /// Heads as they are signed.
     pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
     /// Where heads are published.
@@ -113,20 +103,20 @@ impl Publisher {
     ///
     /// [`PublisherError`]; an operator has to look.
     pub async fn run(mut self) -> Result<(), PublisherError> {
-        let (target, _) = watch::channel(None::<Arc<SignedHead>>);
+        let (target, _) = watch::channel(None::<Arc<Target>>);
         let (answers, mut cosigned) = mpsc::channel(64);
-        let (alarms, mut alarmed) = mpsc::channel(1);
+        let (stops, mut stopped) = mpsc::channel(1);
         let mut tasks = tokio::task::JoinSet::new();
         for (index, witness) in std::mem::take(&mut self.witnesses).into_iter().enumerate() {
-            let asker = witness::Asker {
+            let asker = asker::Asker {
                 witness,
                 index,
                 ledger: self.ledger.clone(),
                 verifier: self.signer.verifier(),
                 target: target.subscribe(),
                 answers: answers.clone(),
-                alarms: alarms.clone(),
-                statuses: Arc::clone(&self.statuses),
+                stops: stops.clone(),
+                board: self.board.clone(),
                 clock: self.clock.clone(),
                 metrics: Arc::clone(&self.metrics),
             };
@@ -137,7 +127,16 @@ impl Publisher {
         let mut round: Option<Round> = None;
         loop {
             let published = self.published.current().map_or(0, |head| head.signed.size);
-            round = round.filter(|round| round.size > published && Instant::now() < round.until);
+            if round.as_ref().is_some_and(|round| round.size <= published) {
+                round = None;
+            }
+            if round
+                .as_ref()
+                .is_some_and(|round| round.until <= Instant::now())
+            {
+                self.quorum_is_lost();
+                round = None;
+            }
             if round.is_none() {
                 let newest = self.signed.borrow_and_update().clone();
                 if let Some(head) = newest.filter(|head| head.size > published) {
@@ -145,7 +144,8 @@ impl Publisher {
                     notes.retain(|size, _| *size >= published);
                     let entry = || (Arc::clone(&head), head.note.clone());
                     notes.entry(size).or_insert_with(entry);
-                    target.send_replace(Some(head));
+                    let note = head.note.clone();
+                    target.send_replace(Some(Arc::new(Target { size, note })));
                     round = Some(Round {
                         size,
                         until: Instant::now() + ROUND,
@@ -161,7 +161,7 @@ impl Publisher {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Ok(()),
-                Some(error) = alarmed.recv() => return Err(error),
+                Some(error) = stopped.recv() => return Err(error),
                 Some(Cosigned { size, lines }) = cosigned.recv() => {
                     if let Some((_, note)) = notes.get_mut(&size) {
                         for line in lines {
@@ -238,7 +238,36 @@ impl Publisher {
             now_s,
         ));
         self.metrics.published(head, newer, self.clock.now_ms());
+        if newer {
+            self.quorum_is_met();
+        }
         Ok(())
+    }
+
+    /// A round ended without a quorum: says so, once.
+    fn quorum_is_lost(&self) {
+        let mut status = self.board.lock();
+        if status.quorum_lost_s.is_some() {
+            return;
+        }
+        status.quorum_lost_s = Some(self.clock.now_s());
+        let failing = status.witnesses.iter().filter(|it| it.failure.is_some());
+        let failing: Vec<&str> = failing.map(|it| it.url.as_str()).collect();
+        tracing::error!(
+            ?failing,
+            "the quorum of witnesses is lost: nothing new is published"
+        );
+    }
+
+    /// A head was published: says so, if the quorum was lost before.
+    fn quorum_is_met(&self) {
+        if let Some(since_s) = self.board.lock().quorum_lost_s.take() {
+            let lost_s = self.clock.now_s().saturating_sub(since_s);
+            tracing::info!(
+                lost_s,
+                "the quorum of witnesses is back: heads are published"
+            );
+        }
     }
 }
 
@@ -251,9 +280,4 @@ pub fn large_keys(signer: &LogSigner, policy: &Policy) -> Vec<VerifierKey> {
     let all = signer.keys().into_iter().chain(witnesses);
     all.filter(|key| key.algorithm() == candor_core::note::Algorithm::MlDsa44)
         .collect()
-}
-
-/// The statuses, whatever a panicking thread did to their lock: they are plain data.
-pub fn lock(statuses: &Mutex<Vec<WitnessStatus>>) -> std::sync::MutexGuard<'_, Vec<WitnessStatus>> {
-    statuses.lock().unwrap_or_else(PoisonError::into_inner)
 }

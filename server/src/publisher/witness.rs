@@ -1,7 +1,7 @@
 //! One witness: asking it to cosign, and comparing what it holds with the store
 //! (c2sp.org/tlog-witness).
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, NOTE_BYTES_MAX};
@@ -12,13 +12,10 @@ use candor_core::note::{
 use candor_host::fetch::{self, BodyError, Timeouts};
 use reqwest::{StatusCode, header};
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
 
-use super::{Cosigned, PublisherError, WitnessStatus, lock};
-use crate::clock::Clock;
-use crate::head::SignedHead;
+use super::pace::{jittered, retry_after};
+use super::status::Clears;
 use crate::ledger::{Ledger, LedgerError};
-use crate::metrics::Metrics;
 
 /// How long a witness may take to answer. A map witness checks the epoch meanwhile.
 const TIMEOUTS: Timeouts = Timeouts {
@@ -26,18 +23,30 @@ const TIMEOUTS: Timeouts = Timeouts {
     total: Duration::from_secs(10),
 };
 
-/// Shortest and longest pause after a failure.
-const PAUSE: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(15)];
-
-/// How often a size conflict is followed before the witness counts as failing.
+/// How often a size that the witness names is followed before the witness counts as failing.
 const CONFLICTS_MAX: usize = 3;
+
+/// Pause before a size is followed.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A witness at one address. It may cosign under several keys.
 #[derive(Clone, Debug)]
 pub struct WitnessNode {
     url: String,
     keys: Vec<VerifierKey>,
+    interval: Duration,
     client: reqwest::Client,
+}
+
+/// Least time between two submissions to a witness, by the name that a policy gives it.
+pub type Intervals = BTreeMap<String, Duration>;
+
+/// What a witness is asked to cosign.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub size: u64,
+    /// The checkpoint with the log's own signatures.
+    pub note: SignedNote,
 }
 
 /// Why a witness did not cosign.
@@ -50,15 +59,26 @@ pub enum Failure {
     /// The witness's answer could not be read.
     #[error("no answer: {0}")]
     Body(#[from] BodyError),
-    /// The witness is overloaded or broken; try again.
-    #[error("status {0}")]
-    Unavailable(StatusCode),
+    /// The witness is overloaded or broken; try again, but not before it asks for it.
+    #[error("status {status}")]
+    Unavailable {
+        /// What it answered.
+        status: StatusCode,
+        /// How long it wants to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// The witness does not know this log or its key: one side's configuration is wrong.
     #[error("the witness does not accept this log (status {0})")]
     NotConfigured(StatusCode),
     /// The witness keeps naming other sizes.
     #[error("the witness's size keeps changing")]
     Conflicts,
+    /// The witness has cosigned a newer head of this log already: it will be asked for the next.
+    #[error("the witness has cosigned a newer head, of size {size}")]
+    Overtaken {
+        /// The size that it names.
+        size: u64,
+    },
     /// The witness holds a larger log than this one.
     #[error("the witness claims to have cosigned size {size}")]
     Ahead {
@@ -71,12 +91,53 @@ pub enum Failure {
     /// The answer is not one that the protocol allows.
     #[error("the witness's answer is malformed")]
     Malformed,
+    /// No line of the answer is by a key that the policy has for this witness.
+    #[error("the witness signs with none of the policy's keys")]
+    OtherKeys,
     /// A line of the answer does not verify under a key of the policy.
     #[error("a cosignature of the witness does not verify")]
     InvalidCosignature,
     /// The store failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl Failure {
+    /// One word for metrics.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Network(_) | Self::Body(_) => "network",
+            Self::Unavailable { .. } => "unavailable",
+            Self::NotConfigured(_) => "configuration",
+            Self::Conflicts => "conflict",
+            Self::Overtaken { .. } => "overtaken",
+            Self::Ahead { .. } => "ahead",
+            Self::Contradicted => "contradicted",
+            Self::Malformed => "malformed",
+            Self::OtherKeys | Self::InvalidCosignature => "signature",
+            Self::Ledger(_) => "store",
+        }
+    }
+
+    /// Whether the failure is one that retrying cannot explain away, and what would end the alarm.
+    pub(super) const fn alarm(&self) -> Option<Clears> {
+        match self {
+            Self::NotConfigured(_) | Self::OtherKeys | Self::InvalidCosignature => {
+                Some(Clears::WithAnswer)
+            }
+            Self::Ahead { size } => Some(Clears::WithSize(*size)),
+            Self::Contradicted => Some(Clears::ByOperator),
+            _ => None,
+        }
+    }
+
+    /// How long the witness wants to be left alone.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// What a witness holds, compared with the store.
@@ -97,20 +158,36 @@ impl WitnessNode {
     ///
     /// # Errors
     ///
-    /// When no HTTP client can be made, or an address is not UTF-8; the operator is at fault.
-    pub fn of_policy(policy: &Policy) -> Result<Vec<Self>, String> {
+    /// When no HTTP client can be made, an address is not UTF-8, or an interval is for a witness
+    /// that is not in the policy; the operator is at fault.
+    pub fn of_policy(policy: &Policy, intervals: &Intervals) -> Result<Vec<Self>, String> {
         let client = fetch::client(TIMEOUTS).map_err(|error| error.to_string())?;
+        let names = || policy.witnesses().iter().map(|witness| witness.name());
+        for name in intervals.keys() {
+            if !names().any(|other| other.as_bytes() == name.as_bytes()) {
+                return Err(format!(
+                    "witness_interval_s: the policy has no witness {name}"
+                ));
+            }
+        }
         let mut nodes: Vec<Self> = Vec::new();
         for witness in policy.witnesses() {
             let Some(url) = witness.url() else { continue };
             let url = str::from_utf8(url).map_err(|_| "a witness's address is not UTF-8")?;
             let url = url.trim_end_matches('/').to_owned();
+            let name = str::from_utf8(witness.name().as_bytes()).ok();
+            let interval = name.and_then(|name| intervals.get(name));
+            let interval = interval.copied().unwrap_or_default();
             let key = witness.key().clone();
             match nodes.iter_mut().find(|node| node.url == url) {
-                Some(node) => node.keys.push(key),
+                Some(node) => {
+                    node.keys.push(key);
+                    node.interval = node.interval.max(interval);
+                }
                 None => nodes.push(Self {
                     url,
                     keys: vec![key],
+                    interval,
                     client: client.clone(),
                 }),
             }
@@ -123,18 +200,31 @@ impl WitnessNode {
         &self.url
     }
 
+    /// Least time between two submissions.
+    pub(super) const fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Whether these lines are all that the policy expects of the witness.
+    pub(super) const fn is_complete(&self, lines: &[SignatureLine]) -> bool {
+        lines.len() >= self.keys.len()
+    }
+
     /// Asks for cosignatures on a head. `known_size` is the size that the witness cosigned last as
     /// far as is known, and is brought up to date.
-    async fn ask(
+    pub(super) async fn ask(
         &self,
-        head: &SignedHead,
+        target: &Target,
         known_size: &mut u64,
         ledger: &Ledger,
     ) -> Result<Vec<SignatureLine>, Failure> {
-        for _ in 0..CONFLICTS_MAX {
-            let (old_size, size) = (*known_size, head.size);
+        for attempt in 0..=CONFLICTS_MAX {
+            if attempt > 0 {
+                tokio::time::sleep(jittered(CONFLICT_PAUSE)).await;
+            }
+            let (old_size, size) = (*known_size, target.size);
             if old_size > size {
-                return Err(Failure::Ahead { size: old_size });
+                return Err(beyond(old_size, ledger).await?);
             }
             let rows = ledger.clone();
             let proof = tokio::task::spawn_blocking(move || rows.consistency(old_size, size));
@@ -142,7 +232,7 @@ impl WitnessNode {
             let body = AddCheckpoint {
                 old_size,
                 proof,
-                note: head.note.clone(),
+                note: target.note.clone(),
             }
             .to_bytes();
             let url = format!("{}/add-checkpoint", self.url);
@@ -152,47 +242,56 @@ impl WitnessNode {
                 .headers()
                 .get(header::CONTENT_TYPE)
                 .is_some_and(|kind| kind.as_bytes() == SIZE_CONTENT_TYPE.as_bytes());
-            let body = fetch::read_body_bounded(response, ADD_CHECKPOINT_BYTES_MAX).await?;
+            let retry_after = retry_after(response.headers());
+            let body = fetch::read_body_bounded(response, ADD_CHECKPOINT_BYTES_MAX).await;
             match status {
                 StatusCode::OK => {
-                    let lines = self.verified_lines(head, &body)?;
+                    let lines = self.verified_lines(target, &body?)?;
                     *known_size = size;
                     return Ok(lines);
                 }
                 StatusCode::CONFLICT if is_size => {
-                    *known_size = parse_size(&body).map_err(|_| Failure::Malformed)?;
+                    *known_size = parse_size(&body?).map_err(|_| Failure::Contradicted)?;
                 }
                 StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
                     return Err(Failure::Contradicted);
                 }
-                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => {
-                    return Err(Failure::NotConfigured(status));
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                    return Err(Failure::Unavailable {
+                        status,
+                        retry_after,
+                    });
                 }
-                _ => return Err(Failure::Unavailable(status)),
+                _ if status.is_server_error() => {
+                    return Err(Failure::Unavailable {
+                        status,
+                        retry_after,
+                    });
+                }
+                _ if status.is_success() => return Err(Failure::Malformed),
+                _ => return Err(Failure::NotConfigured(status)),
             }
         }
         Err(Failure::Conflicts)
     }
 
-    /// The lines of an answer that are by this witness's keys. One that does not verify condemns
-    /// the answer; lines by keys that the policy does not list are left out.
-    fn verified_lines(
-        &self,
-        head: &SignedHead,
-        body: &[u8],
-    ) -> Result<Vec<SignatureLine>, Failure> {
-        let checkpoint = Checkpoint::parse(head.note.text()).map_err(|_| Failure::Malformed)?;
+    /// The lines of an answer that are by this witness's keys, one for each. One that does not
+    /// verify condemns the answer; lines by keys that the policy does not list are left out.
+    fn verified_lines(&self, target: &Target, body: &[u8]) -> Result<Vec<SignatureLine>, Failure> {
+        let checkpoint = Checkpoint::parse(target.note.text()).map_err(|_| Failure::Malformed)?;
         let lines = parse_cosignatures(body).map_err(|_| Failure::Malformed)?;
         let mut verified = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
+            let mut newest = None;
             for line in lines.iter().filter(|line| line.claims(key)) {
                 key.verify(&checkpoint, line)
                     .map_err(|_| Failure::InvalidCosignature)?;
-                verified.push(line.clone());
+                newest = Some(line.clone());
             }
+            verified.extend(newest);
         }
         if verified.is_empty() {
-            Err(Failure::Malformed)
+            Err(Failure::OtherKeys)
         } else {
             Ok(verified)
         }
@@ -217,7 +316,12 @@ impl WitnessNode {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(Comparison::Unknown),
-            status => return Err(Failure::Unavailable(status)),
+            status => {
+                return Err(Failure::Unavailable {
+                    status,
+                    retry_after: None,
+                });
+            }
         }
         let body = fetch::read_body_bounded(response, NOTE_BYTES_MAX).await?;
         let note = SignedNote::parse(&body).map_err(|_| Failure::Malformed)?;
@@ -243,120 +347,14 @@ impl WitnessNode {
     }
 }
 
-/// The task that asks one witness, round after round.
-pub(super) struct Asker {
-    pub witness: WitnessNode,
-    pub index: usize,
-    pub ledger: Ledger,
-    pub verifier: LogVerifier,
-    pub target: watch::Receiver<Option<Arc<SignedHead>>>,
-    pub answers: mpsc::Sender<Cosigned>,
-    pub alarms: mpsc::Sender<PublisherError>,
-    pub statuses: Arc<Mutex<Vec<WitnessStatus>>>,
-    pub clock: Clock,
-    pub metrics: Arc<Metrics>,
-}
-
-impl Asker {
-    /// Runs until the publisher is gone.
-    pub async fn run(mut self) {
-        let mut known_size = 0;
-        let mut done_size = 0;
-        let mut pause = PAUSE[0];
-        loop {
-            let target = self.target.borrow_and_update().clone();
-            let Some(head) = target.filter(|head| head.size > done_size) else {
-                if self.target.changed().await.is_err() {
-                    return;
-                }
-                continue;
-            };
-            let asked_at = std::time::Instant::now();
-            match self.witness.ask(&head, &mut known_size, &self.ledger).await {
-                Ok(lines) => {
-                    // A witness that could not check the map yet signs with some of its keys only:
-                    // it is asked again, or a quorum that needs the others would never be met.
-                    let is_complete = lines.len() >= self.witness.keys.len();
-                    self.metrics.cosigned(&self.witness.url, asked_at.elapsed());
-                    self.note_success(head.size);
-                    if self
-                        .answers
-                        .send(Cosigned {
-                            size: head.size,
-                            lines,
-                        })
-                        .await
-                        .is_err()
-                    {
-                        return;
-                    }
-                    if is_complete {
-                        (pause, done_size) = (PAUSE[0], head.size);
-                    } else {
-                        pause = self.rest(pause).await;
-                    }
-                }
-                Err(failure) => {
-                    self.metrics.witness_failed(&self.witness.url);
-                    let alarm = self.judge(&failure, &mut known_size).await;
-                    tracing::warn!(witness = self.witness.url, %failure, alarm, "not cosigned");
-                    self.note_failure(&failure, alarm);
-                    pause = self.rest(pause).await;
-                }
-            }
-        }
-    }
-
-    /// Waits before the witness is asked again; how long to wait the next time.
-    async fn rest(&self, pause: Duration) -> Duration {
-        tokio::time::sleep(jittered(pause)).await;
-        (pause * 2).min(PAUSE[1])
-    }
-
-    /// Whether a failure is more than a failure; stops publication if the witness can prove it.
-    async fn judge(&self, failure: &Failure, known_size: &mut u64) -> bool {
-        if !matches!(failure, Failure::Ahead { .. } | Failure::Contradicted) {
-            return matches!(
-                failure,
-                Failure::InvalidCosignature | Failure::NotConfigured(_)
-            );
-        }
-        // The claim alone proves nothing: a lying witness must not stop the log.
-        *known_size = 0;
-        let what = match self.witness.compare(&self.verifier, &self.ledger).await {
-            Ok(Comparison::Ahead) => "a larger log",
-            Ok(Comparison::Contradicts) => "another root at the same size",
-            _ => return true,
-        };
-        let url = self.witness.url.clone();
-        let _stopping = self
-            .alarms
-            .try_send(PublisherError::StoreContradicted { url, what });
-        true
-    }
-
-    fn note_success(&self, size: u64) {
-        if let Some(status) = lock(&self.statuses).get_mut(self.index) {
-            status.size = size;
-            status.cosigned_s = self.clock.now_s();
-            (status.failure, status.alarm) = (None, None);
-        }
-    }
-
-    fn note_failure(&self, failure: &Failure, alarm: bool) {
-        if let Some(status) = lock(&self.statuses).get_mut(self.index) {
-            status.failure = Some(failure.to_string());
-            if alarm {
-                status.alarm = Some(failure.to_string());
-            }
-        }
-    }
-}
-
-/// A pause of half to one and a half times the given one, so that askers do not march in step.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    // Without randomness the pause is merely not jittered.
-    let _unjittered = getrandom::fill(&mut byte);
-    pause / 2 + pause * u32::from(byte[0]) / 255
+/// What it means that a witness names a size beyond the head that it is asked for: heads leave the
+/// log before they are published, so others may have shown it a newer one.
+async fn beyond(size: u64, ledger: &Ledger) -> Result<Failure, LedgerError> {
+    let rows = ledger.clone();
+    let head = tokio::task::spawn_blocking(move || rows.head());
+    let head = head.await.map_err(|_| LedgerError::OutOfRange)??;
+    Ok(match size <= head.size {
+        true => Failure::Overtaken { size },
+        false => Failure::Ahead { size },
+    })
 }

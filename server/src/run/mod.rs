@@ -6,7 +6,7 @@ mod running;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use candor_core::limits::{KEY_NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
 use candor_core::note::{Checkpoint, LogVerifyError, Policy, PolicyLog, SignedNote};
@@ -29,7 +29,7 @@ use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::publisher::{
-    Comparison, Publisher, PublisherError, WitnessNode, WitnessStatus, large_keys,
+    Comparison, Publisher, PublisherError, StatusBoard, WitnessNode, large_keys,
 };
 use crate::sequencer::admission::Admission;
 use crate::sequencer::commit::Committer;
@@ -143,7 +143,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let policy = Arc::new(config.read_policy()?);
     let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
     let registrar = Arc::new(read_token(&config.registrar_token)?);
-    let witnesses = WitnessNode::of_policy(&policy).map_err(|message| RunError::Policy {
+    let witnesses = WitnessNode::of_policy(&policy, &config.intervals());
+    let witnesses = witnesses.map_err(|message| RunError::Policy {
         path: config.policy.clone(),
         message,
     })?;
@@ -188,14 +189,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
     load_ahead(&ledger, &ladders, &shutdown);
     let (signed_sender, signed) = watch::channel(None);
-    let statuses: Vec<WitnessStatus> = witnesses
-        .iter()
-        .map(|witness| WitnessStatus {
-            url: witness.url().to_owned(),
-            ..Default::default()
-        })
-        .collect();
-    let statuses = Arc::new(Mutex::new(statuses));
+    let board = StatusBoard::new(witnesses.iter().map(WitnessNode::url), clock.now_s());
     let stop = Stop {
         shutdown,
         ..Stop::default()
@@ -226,7 +220,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         policy,
         signer,
         witnesses,
-        statuses: Arc::clone(&statuses),
+        board: board.clone(),
         signed: signed.clone(),
         published: Arc::clone(&published),
         clock: clock.clone(),
@@ -252,7 +246,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         ledger,
         published: Arc::clone(&published),
         metrics,
-        witnesses: statuses,
+        board,
         clock,
         freshness: freshness.clone(),
         origin: config.origin.clone().into(),

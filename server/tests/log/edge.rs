@@ -295,7 +295,7 @@ async fn readiness_is_a_fresh_published_head() {
         ledger: world.ledger(),
         published: Arc::clone(&process.published),
         metrics: Arc::new(Metrics::new()),
-        witnesses: Arc::default(),
+        board: candor_server::publisher::StatusBoard::default(),
         clock: world.clock(),
         freshness: Freshness::new(Arc::clone(&process.published), world.clock(), max_age),
         origin: ORIGIN.into(),

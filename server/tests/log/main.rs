@@ -18,3 +18,4 @@ mod publisher;
 mod sequencer;
 mod site;
 mod steps;
+mod witnesses;

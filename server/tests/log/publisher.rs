@@ -1,188 +1,62 @@
-//! The publisher against witnesses on real sockets: honest, dead, slow, lying, and right.
+//! The publisher against witnesses: honest, dead, slow, lying, and right.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::http::StatusCode;
 use candor_core::Hash;
-use candor_core::crypto::Ed25519SecretKey;
-use candor_core::log::{Frontier, verify_consistency};
-use candor_core::note::{
-    AddCheckpoint, Checkpoint, KeyName, LogVerifier, NoteSigner as _, Policy, SIZE_CONTENT_TYPE,
-    SoftwareSigner, VerifierKey, encode_cosignatures, encode_size,
-};
+use candor_core::note::{Policy, VerifierKey};
 use candor_server::metrics::Metrics;
-use candor_server::publisher::{Publisher, PublisherError, WitnessNode, WitnessStatus, lock};
+use candor_server::publisher::{
+    Clears, Intervals, Publisher, PublisherError, StatusBoard, WitnessNode, WitnessStatus,
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::harness::{EAGER, LONG, Process, START_MS, World, value};
+use super::witnesses::{Mode, Witness, policy};
 
 const ALICE: &str = "acct:alice";
-
-/// How a witness behaves.
-#[derive(Clone, Copy)]
-enum Mode {
-    Honest,
-    Down,
-    Silent,
-    /// Claims to have cosigned a log of this size.
-    Claims(u64),
-    /// Refuses with this status and no reason.
-    Refuses(StatusCode),
-    /// Cosigns something else.
-    Forges,
-}
-
-struct Witness {
-    url: String,
-    name: String,
-    signer: SoftwareSigner,
-    verifier: LogVerifier,
-    mode: Mutex<Mode>,
-    /// Size and root that were cosigned last.
-    newest: Mutex<(u64, Hash)>,
-    /// The note that is served for monitoring.
-    shown: Mutex<Option<Vec<u8>>>,
-}
-
-impl Witness {
-    async fn start(world: &World, seed: u8, mode: Mode) -> Arc<Self> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let name = format!("w{seed}");
-        let key = Ed25519SecretKey::from_seed(&[100 + seed; 32]);
-        let key_name = KeyName::new(&format!("{name}.example")).unwrap();
-        let witness = Arc::new(Self {
-            url: format!("http://{}", listener.local_addr().unwrap()),
-            name,
-            signer: SoftwareSigner::ed25519_cosignature(key_name, key),
-            verifier: world.signer.verifier(),
-            mode: Mutex::new(mode),
-            newest: Mutex::new((0, Frontier::new().root())),
-            shown: Mutex::default(),
-        });
-        let router = Router::new()
-            .route("/add-checkpoint", post(add_checkpoint))
-            .route("/{log}/checkpoint", get(show))
-            .with_state(Arc::clone(&witness));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        witness
-    }
-
-    fn key(&self) -> &VerifierKey {
-        self.signer.verifier_key()
-    }
-
-    fn set(&self, mode: Mode) {
-        *self.mode.lock().unwrap() = mode;
-    }
-
-    fn cosign(&self, body: &[u8], forge: bool) -> Response {
-        let request = AddCheckpoint::parse(body).unwrap();
-        let verified = self.verifier.verify(&request.note).unwrap();
-        let (size, root) = (verified.checkpoint().size(), *verified.checkpoint().root());
-        let mut newest = self.newest.lock().unwrap();
-        if request.old_size != newest.0 {
-            let kind = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
-            return (StatusCode::CONFLICT, kind, encode_size(newest.0)).into_response();
-        }
-        verify_consistency(newest.0, &newest.1, size, &root, &request.proof).unwrap();
-        *newest = (size, root);
-        let size = size + u64::from(forge);
-        let checkpoint = Checkpoint::new(self.verifier.origin(), size, root).unwrap();
-        // A line of a key that nobody knows is none of the log's business.
-        let stranger = Ed25519SecretKey::from_seed(&[99; 32]);
-        let name = KeyName::new("stranger.example").unwrap();
-        let stranger = SoftwareSigner::ed25519_cosignature(name, stranger);
-        let now_s = START_MS / 1000;
-        let lines = [
-            stranger.sign(&checkpoint, now_s).unwrap(),
-            self.signer.sign(&checkpoint, now_s).unwrap(),
-        ];
-        encode_cosignatures(&lines).into_response()
-    }
-}
-
-async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Response {
-    let mode = *witness.mode.lock().unwrap();
-    match mode {
-        Mode::Honest => witness.cosign(&body, false),
-        Mode::Forges => witness.cosign(&body, true),
-        Mode::Down => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-        Mode::Silent => std::future::pending().await,
-        Mode::Refuses(status) => status.into_response(),
-        Mode::Claims(size) => {
-            let kind = [(header::CONTENT_TYPE, SIZE_CONTENT_TYPE)];
-            (StatusCode::CONFLICT, kind, encode_size(size)).into_response()
-        }
-    }
-}
-
-async fn show(State(witness): State<Arc<Witness>>) -> Response {
-    match witness.shown.lock().unwrap().clone() {
-        Some(note) => note.into_response(),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
-fn policy(world: &World, witnesses: &[&Witness], quorum: &str) -> Arc<Policy> {
-    let mut text: String = world
-        .signer
-        .keys()
-        .iter()
-        .map(|key| format!("log {key}\n"))
-        .collect();
-    for witness in witnesses {
-        text += &format!(
-            "witness {} {} {}\n",
-            witness.name,
-            witness.key(),
-            witness.url
-        );
-    }
-    Arc::new(Policy::parse(format!("{text}{quorum}\n").as_bytes()).unwrap())
-}
 
 /// A log with a real publisher.
 struct Log {
     process: Process,
     policy: Arc<Policy>,
-    statuses: Arc<Mutex<Vec<WitnessStatus>>>,
+    board: StatusBoard,
+    metrics: Arc<Metrics>,
     publishing: JoinHandle<Result<(), PublisherError>>,
     unpublish: CancellationToken,
 }
 
 impl Log {
     fn start(world: &World, policy: Arc<Policy>) -> Self {
+        Self::start_with(world, policy, &Intervals::new())
+    }
+
+    fn start_with(world: &World, policy: Arc<Policy>, intervals: &Intervals) -> Self {
         let process = world.start_unpublished(EAGER, world.inlet()).unwrap();
-        let witnesses = WitnessNode::of_policy(&policy).unwrap();
-        let status = |node: &WitnessNode| WitnessStatus {
-            url: node.url().to_owned(),
-            ..WitnessStatus::default()
-        };
-        let statuses = Arc::new(Mutex::new(witnesses.iter().map(status).collect()));
+        let witnesses = WitnessNode::of_policy(&policy, intervals).unwrap();
+        let urls = witnesses.iter().map(WitnessNode::url);
+        let board = StatusBoard::new(urls, world.clock().now_s());
+        let metrics = Arc::new(Metrics::new());
         let unpublish = CancellationToken::new();
         let publisher = Publisher {
             ledger: world.ledger(),
             policy: Arc::clone(&policy),
             signer: Arc::clone(&world.signer),
             witnesses,
-            statuses: Arc::clone(&statuses),
+            board: board.clone(),
             signed: process.signed.clone(),
             published: Arc::clone(&process.published),
             clock: world.clock(),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::clone(&metrics),
             shutdown: unpublish.clone(),
         };
         Self {
             process,
             policy,
-            statuses,
+            board,
+            metrics,
             publishing: tokio::spawn(publisher.run()),
             unpublish,
         }
@@ -223,13 +97,29 @@ impl Log {
     /// Waits until the witness at `index` is told about on the status page.
     async fn status(&self, index: usize, is: impl Fn(&WitnessStatus) -> bool) {
         let polled = async {
-            while !is(&lock(&self.statuses)[index]) {
+            while !is(&self.board.lock().witnesses[index]) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(LONG, polled)
             .await
             .expect("the status changes");
+    }
+
+    /// Waits until the quorum is said to be met or lost.
+    async fn quorum(&self, is_met: bool) {
+        let polled = async {
+            while self.board.lock().quorum_lost_s.is_none() != is_met {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(LONG, polled).await.unwrap();
+    }
+
+    /// What a scraper reads.
+    fn scrape(&self, now_s: u64) -> String {
+        self.metrics.publication(&self.board.lock(), now_s);
+        self.metrics.registry.text()
     }
 
     async fn submit(&self, version: u32) -> u64 {
@@ -294,7 +184,14 @@ async fn witnesses_that_the_quorum_does_not_need_cannot_stop_the_log() {
         Mode::Refuses(StatusCode::CONFLICT),
         Mode::Refuses(StatusCode::UNPROCESSABLE_ENTITY),
         Mode::Refuses(StatusCode::FORBIDDEN),
+        Mode::Refuses(StatusCode::NOT_FOUND),
         Mode::Refuses(StatusCode::PERMANENT_REDIRECT),
+        Mode::Refuses(StatusCode::NO_CONTENT),
+        Mode::Stranger,
+        Mode::Wavers,
+        Mode::Mumbles,
+        Mode::Busy,
+        Mode::Refuses(StatusCode::SERVICE_UNAVAILABLE),
     ];
     let mut witnesses = vec![Arc::clone(&honest)];
     for (seed, mode) in (2..).zip(modes) {
@@ -306,18 +203,43 @@ async fn witnesses_that_the_quorum_does_not_need_cannot_stop_the_log() {
         let epoch = log.submit(version).await;
         log.published(epoch + 1).await;
     }
-    for (index, alarming) in [
-        (1, false),
-        (3, true),
-        (4, true),
-        (6, true),
-        (7, true),
-        (8, true),
-    ] {
+    let expected = [
+        (1, "unavailable", None),
+        (3, "signature", Some(Clears::WithAnswer)),
+        (4, "ahead", Some(Clears::WithSize(1 << 40))),
+        // No log has this size, so no size is named.
+        (5, "contradicted", Some(Clears::ByOperator)),
+        (6, "contradicted", Some(Clears::ByOperator)),
+        (7, "contradicted", Some(Clears::ByOperator)),
+        (8, "configuration", Some(Clears::WithAnswer)),
+        (9, "configuration", Some(Clears::WithAnswer)),
+        (10, "configuration", Some(Clears::WithAnswer)),
+        (11, "malformed", None),
+        (12, "signature", Some(Clears::WithAnswer)),
+        (13, "conflict", None),
+        (14, "contradicted", Some(Clears::ByOperator)),
+        (15, "unavailable", None),
+        (16, "unavailable", None),
+    ];
+    for (index, kind, clears) in expected {
         log.status(index, |status| status.failure.is_some()).await;
-        log.status(index, |status| status.alarm.is_some() == alarming)
-            .await;
+        let alarm = log.board.lock().witnesses[index].alarm.clone();
+        assert_eq!(alarm.map(|alarm| alarm.clears), clears, "witness {index}");
+        let url = &witnesses[index].url;
+        let failed = format!("witness_failures_total{{kind=\"{kind}\",witness=\"{url}\"}}");
+        let raised = format!(
+            "witness_alarm{{witness=\"{url}\"}} {}",
+            u8::from(clears.is_some())
+        );
+        let text = log.scrape(START_MS / 1000);
+        assert!(
+            text.contains(&failed) && text.contains(&raised),
+            "{url}:\n{text}"
+        );
     }
+    // A named size is followed three times, and starts from nothing.
+    assert_eq!(witnesses[13].asked.lock().unwrap()[..4], [0, 1, 0, 1]);
+    assert_eq!(witnesses[15].asked.lock().unwrap().len(), 1);
     assert_eq!(honest.newest.lock().unwrap().0, log.process.size());
     log.stop().await;
 }
@@ -330,13 +252,115 @@ async fn a_lost_quorum_comes_back() {
     let epoch = log.submit(0).await;
     log.status(0, |status| status.failure.is_some()).await;
     assert!(log.process.published.current().is_none());
+    log.quorum(false).await;
+    assert!(log.scrape(START_MS / 1000).contains("candor_quorum_lost 1"));
     witness.set(Mode::Honest);
     log.published(2).await;
     log.published(epoch + 1).await;
+    log.quorum(true).await;
+    assert!(log.scrape(START_MS / 1000).contains("candor_quorum_lost 0"));
     log.status(0, |status| {
-        status.failure.is_none() && status.cosigned_s > 0
+        status.failure.is_none() && status.size == epoch + 1
     })
     .await;
+    log.stop().await;
+}
+
+#[tokio::test]
+async fn alarms_stand_until_they_are_explained() {
+    let world = World::new();
+    let honest = Witness::start(&world, 1, Mode::Honest).await;
+    let modes = [
+        Mode::Refuses(StatusCode::UNPROCESSABLE_ENTITY),
+        Mode::Claims(5),
+        Mode::Refuses(StatusCode::FORBIDDEN),
+    ];
+    let mut witnesses = vec![Arc::clone(&honest)];
+    for (seed, mode) in (2..).zip(modes) {
+        witnesses.push(Witness::start(&world, seed, mode).await);
+    }
+    let all: Vec<&Witness> = witnesses.iter().map(|witness| &**witness).collect();
+    let log = Log::start(&world, policy(&world, &all, "quorum w1"));
+    let alarms = |log: &Log| {
+        let board = log.board.lock();
+        let alarms = board.witnesses.iter().map(|it| it.alarm.is_some());
+        alarms.collect::<Vec<_>>()
+    };
+    for index in 1..4 {
+        log.status(index, |status| status.alarm.is_some()).await;
+        witnesses[index].set(Mode::Honest);
+    }
+    for index in 1..4 {
+        log.status(index, |status| status.size >= 2).await;
+    }
+    // What was only claimed stands although the witness cosigns again; the refusal of the log is
+    // over as soon as it accepts it.
+    assert_eq!(alarms(&log), [false, true, true, false]);
+    for version in 0..3 {
+        let epoch = log.submit(version).await;
+        log.published(epoch + 1).await;
+    }
+    // The log has grown over the claim, which the witness thereby took back.
+    for index in 1..3 {
+        log.status(index, |status| status.size >= 5).await;
+    }
+    assert_eq!(alarms(&log), [false, true, false, false]);
+    log.stop().await;
+}
+
+#[tokio::test]
+async fn a_witness_that_knows_a_newer_head_is_no_alarm() {
+    let world = World::new();
+    let late = Witness::start(&world, 1, Mode::Down).await;
+    let other = Witness::start(&world, 2, Mode::Down).await;
+    let log = Log::start(&world, policy(&world, &[&late, &other], "quorum w1"));
+    log.status(1, |status| status.failure.is_some()).await;
+    // The log has signed head 3, but the round is still for head 2.
+    assert_eq!(log.submit(0).await, 2);
+    other.set(Mode::Overtaken(3));
+    let is_overtaken = |status: &WitnessStatus| {
+        let failure = status.failure.as_deref();
+        failure.is_some_and(|failure| failure.contains("a newer head"))
+    };
+    log.status(1, is_overtaken).await;
+    late.set(Mode::Honest);
+    log.published(3).await;
+    log.cosigned_by(other.key()).await;
+    assert_eq!(log.board.lock().witnesses[1].alarm, None);
+    log.stop().await;
+}
+
+#[tokio::test]
+async fn a_witness_with_an_interval_is_asked_seldom() {
+    let world = World::new();
+    let (prompt, seldom) = (
+        Witness::start(&world, 1, Mode::Honest).await,
+        Witness::start(&world, 2, Mode::Honest).await,
+    );
+    let policy = policy(&world, &[&prompt, &seldom], "quorum w1");
+    let hour = Duration::from_secs(3600);
+    let unknown = Intervals::from([("w3".to_owned(), hour)]);
+    assert!(WitnessNode::of_policy(&policy, &unknown).is_err());
+    let intervals = Intervals::from([("w2".to_owned(), hour)]);
+    let log = Log::start_with(&world, policy, &intervals);
+    log.published(2).await;
+    log.status(1, |status| status.size == 2).await;
+    for version in 0..3 {
+        let epoch = log.submit(version).await;
+        log.published(epoch + 1).await;
+    }
+    assert_eq!(seldom.asked.lock().unwrap()[..], [0]);
+    log.metrics.signed_size.set(5);
+    let text = log.scrape(START_MS / 1000 + 70);
+    let lag = |name, lag| {
+        format!(
+            "candor_witness_lag_{name}{{witness=\"{}\"}} {lag}",
+            seldom.url
+        )
+    };
+    for expected in [lag("records", 3), lag("seconds", 70)] {
+        assert!(text.contains(&expected), "{expected} not in\n{text}");
+    }
     log.stop().await;
 }
 
