@@ -28,6 +28,8 @@ pub struct Counts {
     pub conflicts: AtomicU64,
     pub in_quarantine: AtomicU64,
     pub unanswered: AtomicU64,
+    /// Clients of a forking log that were told so.
+    pub alarms: AtomicU64,
 }
 
 pub struct Load {
@@ -121,6 +123,7 @@ impl Load {
             StatusCode::SERVICE_UNAVAILABLE if body.contains("contradict") => {
                 assert!(log.is_forking(), "{} is accused: {body}", log.origin);
                 log.is_accused.store(true, Ordering::SeqCst);
+                self.counts.alarms.fetch_add(1, Ordering::Relaxed);
                 Next::End
             }
             StatusCode::SERVICE_UNAVAILABLE if body.contains("quarantine") => {

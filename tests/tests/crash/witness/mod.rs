@@ -235,8 +235,6 @@ async fn killed_at_any_time_a_witness_cosigns_one_history_of_each_log() {
 
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let counts = &trial.load.counts;
-    let forked = trial.forking.iter();
-    let forked = forked.filter(|log| log.is_accused.load(Ordering::Relaxed));
     let Summary {
         kills,
         kills_in_start,
@@ -246,13 +244,13 @@ async fn killed_at_any_time_a_witness_cosigns_one_history_of_each_log() {
     println!(
         "crash test of a witness: {kills} kills ({kills_in_start} in the start), {old_databases} \
          old databases with {quarantines} quarantines, {} requests, {} cosignatures received, {} \
-         conflicts, {} refused in quarantine, {} unanswered, {} of {rounds} forks noticed",
+         conflicts, {} refused in quarantine, {} unanswered, {} told of a fork",
         count(&counts.requests),
         count(&counts.cosignatures),
         count(&counts.conflicts),
         count(&counts.in_quarantine),
         count(&counts.unanswered),
-        forked.count(),
+        count(&counts.alarms),
     );
     assert!(count(&counts.cosignatures) > u64::from(rounds));
     assert!(rounds < CYCLE || quarantines > 0);
