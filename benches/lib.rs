@@ -46,6 +46,29 @@ impl Tree {
         Self::below(leaves, 0)
     }
 
+    /// Adds leaves that are strictly ascending, and none of which is in the tree.
+    pub fn insert(&mut self, leaves: &[Leaf]) {
+        self.insert_below(leaves, 0);
+    }
+
+    fn insert_below(&mut self, leaves: &[Leaf], depth: usize) {
+        match &mut self.below {
+            _ if leaves.is_empty() => {}
+            Below::Absent => *self = Self::below(leaves, depth),
+            Below::Leaf(leaf) => {
+                let mut all = [&[*leaf][..], leaves].concat();
+                all.sort_unstable_by_key(|leaf| leaf.key);
+                *self = Self::below(&all, depth);
+            }
+            Below::Parent(children) => {
+                let (left, right) = split(leaves, depth);
+                children[0].insert_below(left, depth + 1);
+                children[1].insert_below(right, depth + 1);
+                self.hash = hash_parent(&children[0].hash, &children[1].hash);
+            }
+        }
+    }
+
     /// The map's root.
     pub const fn root(&self) -> Hash {
         self.hash

@@ -1,12 +1,13 @@
-//! What a witness can bear: heads of many logs cosigned, and epochs of a map checked:
-//! `make bench-witness`.
+//! What a witness can bear: heads of many logs cosigned, and epochs of a map checked, one at a time
+//! and from a feed: `make bench-witness`.
 //!
-//! Everything is the witness's own, but for the network: requests enter where HTTP and gRPC hand
-//! them over, and count when they are answered, so when they are durable. Figures are printed, and
-//! written to `target/bench/witness.json`.
+//! Everything is the witness's own, but for the network of the log witness: requests enter where
+//! HTTP and gRPC hand them over, and count when they are answered, so when they are durable. Figures
+//! are printed, and written to `target/bench/witness.json`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
+mod catch_up;
 mod heads;
 mod logs;
 mod map;
@@ -42,5 +43,7 @@ fn main() {
         println!("a map witness of {leaves} leaves");
         map::measure(leaves, arguments.runs, &mut report);
     }
+    println!("a map witness that catches up, over loopback");
+    catch_up::measure(arguments.runs, &mut report);
     report.write(env!("CARGO_TARGET_TMPDIR"), "witness");
 }
