@@ -11,7 +11,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candor_core::Hash;
 use candor_core::limits::{KEY_NAME_BYTES_MAX, LOG_SIZE_MAX};
@@ -97,11 +97,59 @@ pub fn read(path: &Path) -> Result<Anchor, AnchorError> {
 ///
 /// The environment's fault, as of [`durable::replace`].
 pub fn write(path: &Path, anchor: &Anchor) -> Result<(), WriteError> {
-    let mut text = format!("{HEADER}{}\n", anchor.generation);
-    for (origin, Recorded { size, root }) in &anchor.logs {
-        text.push_str(&format!("{size} {root} {origin}\n"));
+    AnchorFile::new(path.to_owned(), anchor.clone()).write()
+}
+
+/// The anchor of a running witness. The line of each log is kept as text: a group of changes costs
+/// the lines that it changes, and a copy of all.
+#[derive(Debug)]
+pub struct AnchorFile {
+    path: PathBuf,
+    anchor: Anchor,
+    lines: BTreeMap<String, String>,
+}
+
+impl AnchorFile {
+    /// The file at `path`, which holds `anchor` or will.
+    pub fn new(path: PathBuf, anchor: Anchor) -> Self {
+        let lines = anchor.logs.iter();
+        let lines = lines.map(|(origin, recorded)| (origin.clone(), line(origin, recorded)));
+        Self {
+            lines: lines.collect(),
+            path,
+            anchor,
+        }
     }
-    durable::replace(path, text.as_bytes())
+
+    /// What it says.
+    pub const fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// Moves logs on by a group of changes, durably.
+    ///
+    /// # Errors
+    ///
+    /// The environment's fault, as of [`durable::replace`].
+    pub fn advance(&mut self, further: BTreeMap<String, Recorded>) -> Result<(), WriteError> {
+        self.anchor.generation += 1;
+        for (origin, recorded) in further {
+            let line = line(&origin, &recorded);
+            self.lines.insert(origin.clone(), line);
+            self.anchor.logs.insert(origin, recorded);
+        }
+        self.write()
+    }
+
+    fn write(&self) -> Result<(), WriteError> {
+        let mut text = format!("{HEADER}{}\n", self.anchor.generation);
+        self.lines.values().for_each(|line| text.push_str(line));
+        durable::replace(&self.path, text.as_bytes())
+    }
+}
+
+fn line(origin: &str, Recorded { size, root }: &Recorded) -> String {
+    format!("{size} {root} {origin}\n")
 }
 
 fn parse_generation(line: &str) -> Option<u64> {
@@ -117,8 +165,7 @@ fn parse_line(line: &str) -> Option<(String, Recorded)> {
         size: size.parse().ok().filter(|size| *size <= LOG_SIZE_MAX)?,
         root: parse_hex(root)?,
     };
-    let canonical = format!("{} {} {origin}\n", recorded.size, recorded.root);
-    (canonical == line).then(|| (origin.to_owned(), recorded))
+    (self::line(origin, &recorded) == line).then(|| (origin.to_owned(), recorded))
 }
 
 fn parse_hex(text: &str) -> Option<Hash> {
@@ -155,6 +202,26 @@ mod tests {
             write(&path, &anchor).unwrap();
             assert_eq!(read(&path).unwrap(), anchor);
         }
+    }
+
+    #[test]
+    fn a_file_that_moves_on_says_what_one_written_anew_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let [moved, anew] = ["moved", "anew"].map(|name| directory.path().join(name));
+        let mut file = AnchorFile::new(moved.clone(), anchor());
+        for (origin, size) in [("a b", 8), ("z", 1), ("a", 10), ("z", 123)] {
+            let root = Hash([0xab; 32]);
+            let further = BTreeMap::from([(origin.to_owned(), Recorded { size, root })]);
+            file.advance(further).unwrap();
+            assert_eq!(&read(&moved).unwrap(), file.anchor());
+            write(&anew, file.anchor()).unwrap();
+            assert_eq!(
+                std::fs::read(&moved).unwrap(),
+                std::fs::read(&anew).unwrap()
+            );
+        }
+        assert_eq!(file.anchor().generation, 16);
+        assert_eq!(file.anchor().recorded("z").size, 123);
     }
 
     #[test]

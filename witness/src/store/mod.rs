@@ -245,8 +245,7 @@ impl Store {
         let (changes, requests) = mpsc::channel(writer::WAITING_CHANGES_MAX);
         let writer = writer::Writer {
             database: Arc::clone(&database),
-            anchor_path: paths.anchor.clone(),
-            anchor,
+            anchor: anchor::AnchorFile::new(paths.anchor.clone(), anchor),
             view: Arc::clone(&view),
             unknown: unknown.clone(),
             metrics: metrics.clone(),

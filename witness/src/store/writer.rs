@@ -4,7 +4,6 @@
 //! nothing that an asker was told, and an asker who was told nothing finds out by asking again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
-use super::anchor::{self, Anchor};
+use super::anchor::AnchorFile;
 use super::{ApplyError, Change, Entry, StoreError, View, tables};
 use crate::metrics::Metrics;
 use crate::points::{Hook, Point};
@@ -36,8 +35,7 @@ type Results = Vec<Result<(), ApplyError>>;
 
 pub struct Writer {
     pub database: Arc<Database>,
-    pub anchor_path: PathBuf,
-    pub anchor: Anchor,
+    pub anchor: AnchorFile,
     pub view: View,
     /// What is known of a log that has no entry.
     pub unknown: Entry,
@@ -86,22 +84,20 @@ impl Writer {
         let mut further = BTreeMap::new();
         for (request, result) in group.iter().zip(&results) {
             if let (Change::Advance { next, .. }, Ok(())) = (&request.change, result)
-                && self.anchor.logs.get(&request.origin) != Some(&next.recorded())
+                && self.anchor.anchor().logs.get(&request.origin) != Some(&next.recorded())
             {
                 further.insert(request.origin.clone(), next.recorded());
             }
         }
         if !further.is_empty() {
-            tables::set_generation(&transaction, self.anchor.generation + 1)?;
+            tables::set_generation(&transaction, self.anchor.anchor().generation + 1)?;
         }
         transaction.commit()?;
         if !self.reached(Point::Committed, group) {
             return Ok(None);
         }
         if !further.is_empty() {
-            self.anchor.generation += 1;
-            self.anchor.logs.extend(further);
-            anchor::write(&self.anchor_path, &self.anchor)?;
+            self.anchor.advance(further)?;
         }
         Ok(Some(results))
     }
