@@ -216,8 +216,8 @@ impl Follower {
         let Some(catch_up) = &mut self.catch_up else {
             return;
         };
-        let is_done = catch_up.report(size, now).left == 0;
-        if !is_done && !catch_up.is_due(now) {
+        let is_due = catch_up.is_due(now);
+        if !is_due && catch_up.report(size, now).left > 0 {
             return;
         }
         if let Some(target) = self.head_size(feed).await
@@ -229,7 +229,8 @@ impl Follower {
         let report = report.filter(|report| report.left > 0);
         let origin = self.log.origin();
         match report {
-            Some(report) => tracing::info!(origin, "map is catching up: {report}"),
+            Some(report) if is_due => tracing::info!(origin, "map is catching up: {report}"),
+            Some(_) => {}
             None => tracing::info!(origin, size, "map caught up"),
         }
         self.metrics
