@@ -13,7 +13,7 @@ use candor_server::head::SignedHead;
 use candor_server::ledger::{Ledger, put_ladders};
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted};
-use candor_server::sequencer::commit::Committer;
+use candor_server::sequencer::commit::{Committer, Waiting};
 use candor_server::sequencer::ladders::{Completed, Ladders};
 use candor_server::sequencer::pipeline::{Closed, Pipeline};
 use candor_server::sequencer::recovery;
@@ -194,7 +194,10 @@ async fn sequence(
         let now_ms = clock.now_ms().max(pipeline.tip().map.timestamp_ms);
         let closed = Closed {
             built: draft.close(now_ms).unwrap(),
-            updates,
+            waiting: Waiting {
+                updates,
+                refused: Vec::new(),
+            },
             started,
         };
         pipeline.commit(closed).await.unwrap();

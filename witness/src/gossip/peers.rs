@@ -79,7 +79,8 @@ impl Peer {
         let is_plain = address.scheme_str() == Some("http")
             && matches!(address.path(), "" | "/")
             && address.query().is_none();
-        if !is_plain || address.port_u16().is_none() {
+        let has_host = address.host().is_some_and(|host| !host.is_empty());
+        if !is_plain || !has_host || address.port_u16().is_none() {
             return Err(wrong());
         }
         let key = KeyText::parse(key).ok_or_else(|| PeerError::Key {
