@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use candor_core::note::{NoteSigner as _, Policy, VerifierKey};
+use candor_core::note::{NoteSigner as _, Policy, VerifierKey, monitoring_path};
 use candor_witness::config::{Config, ConfigError};
 use common::{ORIGIN, log_key};
 
@@ -179,8 +179,14 @@ fn alarms_are_cleared_only_when_the_origin_is_typed() {
             "{typed:?}"
         );
     }
+    let cases = directory.path().join("w/state/evidence");
+    let log = &monitoring_path(ORIGIN)[..16];
+    let fork = format!("fork-{log}-0011223344556677");
+    std::fs::create_dir_all(cases.join(&fork)).unwrap();
     let typed = format!("{ORIGIN}\n");
     assert!(run(directory.path(), &clear, &typed).status.success());
+    assert!(!cases.join(&fork).exists());
+    assert!(cases.join(fork.replace("fork", "cleared")).exists());
     let other = ["clear-evidence", "--config", "w/witness.toml", "other"];
     assert_eq!(
         run(directory.path(), &other, "other\n").status.code(),
@@ -317,4 +323,19 @@ fn a_configuration_that_makes_no_sense_is_refused() {
             "{address}"
         );
     }
+}
+
+#[test]
+fn the_key_for_peers_is_made_once_and_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1"];
+    stdout(&run(directory.path(), &init, ""));
+    let print = || {
+        let arguments = ["gossip-key", "--config", "w/witness.toml"];
+        stdout(&run(directory.path(), &arguments, ""))
+    };
+    let key = print();
+    assert_eq!(key.trim_end().len(), 64);
+    assert_eq!(print(), key);
+    assert!(directory.path().join("w/keys/gossip-ed25519.key").exists());
 }

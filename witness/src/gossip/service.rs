@@ -38,10 +38,8 @@ impl gossip_server::Gossip for Service {
         };
         let question = read(request.into_inner())
             .ok_or_else(|| reject("malformed", Status::invalid_argument("malformed message")))?;
-        let node = Arc::clone(&self.node);
-        let replying = tokio::task::spawn_blocking(move || node.reply(&question)).await;
-        let replied = replying.map_err(|_| Status::internal("internal error"))?;
-        let (body, signature) = replied.map_err(|rejected| {
+        // A stranger costs next to nothing, and a peer's questions are few.
+        let (body, signature) = self.node.reply(&question).map_err(|rejected| {
             let text = rejected.to_string();
             match rejected {
                 Rejected::Unknown => reject("unknown_peer", Status::unauthenticated(text)),

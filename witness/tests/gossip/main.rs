@@ -11,7 +11,11 @@ mod tiles;
 use std::path::Path;
 
 use candor_core::note::Evidence;
+use candor_witness::config::{Config, ConfigError};
+use candor_witness::gossip::PeerError;
+use candor_witness::server::{Server, ServerError};
 use candor_witness::{evidence, store};
+use common::running::Home;
 use common::{History, ORIGIN, log_verifier};
 use liar::Liar;
 use reqwest::StatusCode;
@@ -216,4 +220,43 @@ async fn strangers_and_repeated_questions_are_refused() {
         assert!(metrics.contains(&dropped), "{metrics}");
     }
     ring.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_at_the_start() {
+    for top in ["gossip_interval_s = 0\n", "gossip_interval_s = 3601\n"] {
+        let home = Home::new(top, "");
+        let refused = Config::read(&home.path().join("witness.toml"));
+        assert!(matches!(refused, Err(ConfigError::GossipInterval)), "{top}");
+    }
+    for url in [
+        "ftp://log.example",
+        "https://log.example/?a",
+        "log.example",
+        "/log",
+    ] {
+        let home = Home::new("", &format!("url = \"{url}\"\n"));
+        let refused = Config::read(&home.path().join("witness.toml"));
+        assert!(
+            matches!(refused, Err(ConfigError::Tiles { log: 1 })),
+            "{url}"
+        );
+    }
+    let peer = "[[peer]]\nurl = \"https://w.example:7381\"\nkey = \"00\"\n";
+    let home = Home::new("", peer);
+    let refused = Config::read(&home.path().join("witness.toml"));
+    assert!(matches!(
+        refused,
+        Err(ConfigError::Peer(PeerError::Url { .. }))
+    ));
+
+    let ring = Ring::new(1, "");
+    let [own] = ring.members();
+    let mut config = own.home.config();
+    config.peers = vec![own.peer()];
+    let refused = Server::start(config).await;
+    assert!(matches!(
+        refused,
+        Err(ServerError::Peer(PeerError::Own { .. }))
+    ));
 }

@@ -37,7 +37,7 @@ impl Member {
             .public()
     }
 
-    fn peer(&self) -> Peer {
+    pub fn peer(&self) -> Peer {
         let key = KeyText(self.gossip_key()).to_string();
         Peer::new(&format!("http://{}", self.address), &key).unwrap()
     }
