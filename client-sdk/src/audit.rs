@@ -11,12 +11,13 @@ use candor_core::epoch::{EpochRecord, MapState, RecordOrderError};
 use candor_core::limits::DELTA_BYTES_MAX;
 use candor_core::log::{Frontier, leaf_hash};
 use candor_core::map::{AuditDelta, DeltaError};
-use candor_proto::{WireError, head_from_wire, v1};
+use candor_proto::v1;
 use thiserror::Error;
 use tonic::Streaming;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::heads::HeadAnswer;
 use crate::store::Store;
 
 /// Why an epoch was refused. The server is at fault; only [`AuditError::Root`] tells whether the
@@ -118,9 +119,9 @@ impl<S: Store> Client<S> {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<(KnownHead, AuditState), Error> {
         let mut session = self.session().await?;
-        let response = self.rpc().head(0).await?;
-        let head = response.head.ok_or(WireError::Missing { field: "head" })?;
-        let (checkpoint, head) = session.accept_whole_head(&head_from_wire(head)?).await?;
+        let response = self.rpc().head(self.nothing_verified()).await?;
+        let mut answer = HeadAnswer::whole(response)?;
+        let (checkpoint, head) = session.accept_whole_heads(&mut answer).await?;
         let mut state = match from {
             Some(state) => state,
             None => {

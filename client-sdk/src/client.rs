@@ -1,28 +1,25 @@
 //! The client and its sessions: one verified exchange at a time.
 //!
 //! A [`Session`] holds the client's turn, the memory as it was, and the changes to it. Every answer
-//! passes through [`Session::accept_head`] and then [`Session::accept_account`], and only
+//! passes through [`Session::accept_heads`] and then [`Session::accept_account`], and only
 //! [`Session::commit`] writes, once, after everything was verified. This rules out that a refused
 //! answer leaves a trace, and that two answers are verified against the same memory and then
 //! overwrite each other's.
 
 use std::sync::Arc;
 
-use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::answer::{
-    AccountProof, AccountProofError, ConfigProof, HeadError, HeadProof, KnownHead, Query, Trust,
-    VerifiedAccount, VerifiedConfig,
+    AccountProof, AccountProofError, KnownHead, Query, Trust, VerifiedAccount,
 };
 use candor_core::crypto::VrfPublicKey;
-use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifiedCheckpoint};
-use candor_proto::v1;
-use candor_proto::{WireError, hashes_from_wire, head_from_wire};
+use candor_core::note::{LogVerifier, VerifiedCheckpoint};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{ClientConfig, Clock};
-use crate::error::{Error, Evidence};
-use crate::memory::{AccountMemory, Kind, LogMemory, OwnMemory, fewest_lines, key};
+use crate::error::Error;
+use crate::heads::HeadAnswer;
+use crate::memory::{AccountMemory, Kind, LogMemory, OwnMemory, key};
 use crate::rpc::Rpc;
 use crate::store::{Change, Key, Store};
 
@@ -98,9 +95,9 @@ impl<S: Store> Client<S> {
     /// [`Error`]; see [`Error::fault`].
     pub async fn head(&self) -> Result<KnownHead, Error> {
         let mut session = self.session().await?;
-        let response = self.rpc().head(session.verified_size()).await?;
-        let consistency = hashes_from_wire(&response.consistency)?;
-        let head = session.accept_head(response.head, consistency).await?;
+        let response = self.rpc().head(session.verified()).await?;
+        let answer = HeadAnswer::whole(response)?;
+        let (_, head) = session.accept_heads(&answer).await?;
         session.commit().await?;
         Ok(head)
     }
@@ -113,9 +110,9 @@ impl<S: Store> Client<S> {
     /// [`Error`]; see [`Error::fault`].
     pub async fn checkpoint(&self) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
         let mut session = self.session().await?;
-        let response = self.rpc().head(0).await?;
-        let head = response.head.ok_or(WireError::Missing { field: "head" })?;
-        let accepted = session.accept_whole_head(&head_from_wire(head)?).await?;
+        let response = self.rpc().head(self.nothing_verified()).await?;
+        let mut answer = HeadAnswer::whole(response)?;
+        let accepted = session.accept_whole_heads(&mut answer).await?;
         session.commit().await?;
         Ok(accepted)
     }
@@ -165,144 +162,14 @@ impl<S: Store> Client<S> {
 
 /// One exchange with the server, from what is remembered to what will be.
 pub(crate) struct Session<S> {
-    client: Client<S>,
+    pub(crate) client: Client<S>,
     turn: OwnedMutexGuard<()>,
     pub(crate) log: Option<LogMemory>,
-    vrf: Option<VrfPublicKey>,
-    changes: Vec<Change>,
+    pub(crate) vrf: Option<VrfPublicKey>,
+    pub(crate) changes: Vec<Change>,
 }
 
 impl<S: Store> Session<S> {
-    /// The size from which the server is to prove consistency; 0 without a past.
-    pub(crate) fn verified_size(&self) -> u64 {
-        self.log.as_ref().map_or(0, |log| log.known.size)
-    }
-
-    /// Verifies an answer's head against what is remembered (checks 1 to 3), and at the first
-    /// contact with a log also fetches and verifies its configuration.
-    pub(crate) async fn accept_head(
-        &mut self,
-        head: Option<v1::Head>,
-        consistency: Vec<Hash>,
-    ) -> Result<KnownHead, Error> {
-        let Some(head) = head else {
-            return self.accept_known_head();
-        };
-        let head = head_from_wire(head)?;
-        let (verified, known, note) = self.verify_head(&head, &consistency)?;
-        self.settle_head(&verified, known, &note).await?;
-        Ok(known)
-    }
-
-    /// As [`Self::accept_head`] for a head that must be there and comes without a consistency
-    /// proof, which is asked for. Also returns the checkpoint.
-    pub(crate) async fn accept_whole_head(
-        &mut self,
-        head: &HeadProof,
-    ) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
-        let old_size = self.verified_size();
-        let new_size = claimed_size(head);
-        let consistency = if 0 < old_size && old_size < new_size {
-            self.client.rpc().consistency(old_size, new_size).await?
-        } else {
-            Vec::new()
-        };
-        let (verified, known, note) = self.verify_head(head, &consistency)?;
-        self.settle_head(&verified, known, &note).await?;
-        Ok((verified, known))
-    }
-
-    /// An answer may leave out the head that the device holds already, while that is current.
-    fn accept_known_head(&mut self) -> Result<KnownHead, Error> {
-        let log = self.log.clone().ok_or(Error::HeadMissing)?;
-        let trust = self.client.trust();
-        // The policy may be another one than when the note was stored.
-        let verified = trust.policy().verify_checkpoint(&log.note);
-        let verified = verified.map_err(|_| Error::HeadMissing)?;
-        if verified.quorum_timestamp_s().is_some() {
-            verified
-                .check_freshness(self.client.now_s(), trust.max_age_s(), trust.skew_s())
-                .map_err(HeadError::from)?;
-        }
-        let known = log.known;
-        self.settle(log)?;
-        Ok(known)
-    }
-
-    fn verify_head(
-        &self,
-        head: &HeadProof,
-        consistency: &[Hash],
-    ) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
-        let known = self.log.as_ref().map(|log| &log.known);
-        let trust = self.client.trust();
-        let verified = head
-            .verify(trust, known, consistency, self.client.now_s())
-            .map_err(|error| self.accuse(head, error))?;
-        let note = SignedNote::parse(&head.checkpoint).map_err(HeadError::from)?;
-        Ok((verified.checkpoint().clone(), verified.known(), note))
-    }
-
-    /// Looks for evidence in a head that was refused: whatever else is wrong with it, if the log
-    /// signed it and it contradicts what the log signed before, the log lied.
-    pub(crate) fn accuse(&self, head: &HeadProof, error: HeadError) -> Error {
-        let (Some(log), Ok(note)) = (&self.log, SignedNote::parse(&head.checkpoint)) else {
-            return error.into();
-        };
-        match Evidence::new(&self.client.log_verifier(), &log.note, &note) {
-            Ok(evidence) => Error::SplitView {
-                size: log.known.size,
-                evidence: Box::new(evidence),
-            },
-            Err(_) => error.into(),
-        }
-    }
-
-    /// Fetches the configuration and its proof at a verified checkpoint.
-    pub(crate) async fn fetch_config(
-        &self,
-        head: &VerifiedCheckpoint,
-    ) -> Result<(ConfigProof, VerifiedConfig), Error> {
-        let response = self.client.rpc().config(head.checkpoint().size()).await?;
-        let proof = ConfigProof {
-            config: response.config.into(),
-            inclusion: hashes_from_wire(&response.inclusion)?,
-        };
-        let verified = proof.verify(head)?;
-        Ok((proof, verified))
-    }
-
-    async fn settle_head(
-        &mut self,
-        verified: &VerifiedCheckpoint,
-        known: KnownHead,
-        note: &SignedNote,
-    ) -> Result<(), Error> {
-        let config = match &self.log {
-            Some(log) => log.config.clone(),
-            None => self.fetch_config(verified).await?.1.config().clone(),
-        };
-        let note = fewest_lines(self.client.trust(), note, verified);
-        self.settle(LogMemory {
-            known,
-            config,
-            note,
-        })
-    }
-
-    fn settle(&mut self, log: LogMemory) -> Result<(), Error> {
-        let vrf = VrfPublicKey::from_bytes(&log.config.vrf_public_key)
-            .map_err(candor_core::answer::ConfigError::from)?;
-        self.vrf = Some(vrf);
-        if self.log.as_ref() != Some(&log) {
-            let origin = self.client.origin();
-            let change = (key(Kind::Log, origin, b""), Some(log.encode()));
-            self.changes.push(change);
-            self.log = Some(log);
-        }
-        Ok(())
-    }
-
     /// What is remembered of an account.
     pub(crate) async fn account_memory(
         &self,
@@ -379,11 +246,4 @@ impl<S: Store> Session<S> {
         let read = tokio::task::spawn_blocking(move || store.read(&key));
         Ok(read.await.map_err(|_| Error::Internal)??)
     }
-}
-
-/// The size that an unverified head claims, to ask for a proof up to there.
-fn claimed_size(head: &HeadProof) -> u64 {
-    let note = SignedNote::parse(&head.checkpoint).ok();
-    let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()).ok());
-    checkpoint.map_or(0, |checkpoint| checkpoint.size())
 }

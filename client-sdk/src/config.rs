@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use candor_core::answer::Trust;
 use candor_core::limits::TLOG_PROOF_EXTRA_BYTES_MAX;
-use candor_core::note::Algorithm;
+use candor_core::note::{Algorithm, Policy};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Certificate;
 
@@ -93,13 +93,15 @@ impl ClientConfig {
         self
     }
 
-    /// Whether the policy cannot be met by Ed25519 signatures alone.
+    /// Whether a policy cannot be met by Ed25519 signatures alone.
     pub(crate) fn needs_post_quantum(&self) -> bool {
-        let policy = self.trust.policy();
         let is_classical = |algorithm| algorithm != Algorithm::MlDsa44;
-        let mut logs = policy.logs().iter();
-        !logs.any(|log| is_classical(log.key().algorithm()))
-            || !policy.is_satisfied_by(|witness| is_classical(witness.key().algorithm()))
+        let needs = |policy: &Policy| {
+            let mut logs = policy.logs().iter();
+            !logs.any(|log| is_classical(log.key().algorithm()))
+                || !policy.is_satisfied_by(|witness| is_classical(witness.key().algorithm()))
+        };
+        needs(self.trust.policy()) || self.trust.second().is_some_and(|it| needs(it.policy()))
     }
 }
 

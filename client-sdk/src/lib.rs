@@ -55,6 +55,7 @@ mod audit;
 mod client;
 mod config;
 mod error;
+mod heads;
 mod lookup;
 mod memory;
 mod monitor;

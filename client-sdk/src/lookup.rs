@@ -3,10 +3,11 @@
 use candor_core::account::{Label, UnverifiedValue, VerifiedState, VerifiedValue};
 use candor_core::answer::{KnownHead, Query, VerifiedAccount, VerifiedVersion};
 use candor_core::crypto::Commitment;
-use candor_proto::{hashes_from_wire, v1};
+use candor_proto::v1;
 
 use crate::client::{Client, Session};
 use crate::error::{ContentError, Error};
+use crate::heads::HeadAnswer;
 use crate::store::Store;
 
 /// Most labels of one [`Client::lookup_batch`].
@@ -172,16 +173,17 @@ impl<S: Store> Client<S> {
         let queries = asked
             .iter()
             .map(|(label, query, _)| wire_query(label, query));
-        let size = session.verified_size();
-        let response = self.rpc().lookup_batch(queries.collect(), size).await?;
+        let verified = session.verified();
+        let queries = queries.collect();
+        let response = self.rpc().lookup_batch(queries, verified).await?;
         if response.accounts.len() != labels.len() {
             return Err(Error::AccountCount {
                 expected: labels.len(),
                 actual: response.accounts.len(),
             });
         }
-        let consistency = hashes_from_wire(&response.consistency)?;
-        let head = session.accept_head(response.head, consistency).await?;
+        let answer = HeadAnswer::new(response.head, &response.consistency, response.second)?;
+        let (_, head) = session.accept_heads(&answer).await?;
         let mut lookups = Vec::with_capacity(labels.len());
         for ((label, query, remembered), proof) in asked.into_iter().zip(&response.accounts) {
             let account = session.accept_account(label, &query, proof).await?;
@@ -283,10 +285,11 @@ impl<S: Store> Client<S> {
         label: &Label,
         query: Query,
     ) -> Result<(KnownHead, VerifiedAccount), Error> {
-        let size = session.verified_size();
-        let response = self.rpc().lookup(wire_query(label, &query), size).await?;
-        let consistency = hashes_from_wire(&response.consistency)?;
-        let head = session.accept_head(response.head, consistency).await?;
+        let verified = session.verified();
+        let query_on_wire = wire_query(label, &query);
+        let response = self.rpc().lookup(query_on_wire, verified).await?;
+        let answer = HeadAnswer::new(response.head, &response.consistency, response.second)?;
+        let (_, head) = session.accept_heads(&answer).await?;
         let account = session
             .accept_account(label, &query, &response.account)
             .await?;

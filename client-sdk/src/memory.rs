@@ -1,8 +1,10 @@
 //! What a device remembers: of the log, of each account, and of what it published itself.
 //!
 //! ```text
-//! struct { uint8 format = 1; KnownHead head; opaque config<0..2^16-1>;
-//!          opaque checkpoint<0..2^32-1>; } LogMemory;                     // under 1 KiB
+//! struct { uint8 format; KnownHead head; opaque config<0..2^16-1>;        // 2 with a second head
+//!          opaque checkpoint<0..2^32-1>;                                  // else 1
+//!          select (format) { case 2: opaque second<0..2^32-1>; };
+//!        } LogMemory;         // under 1 KiB, and as much for a second head, without ML-DSA-44
 //! struct { uint8 format = 1; uint32 greatest; opaque commitment[32]; } AccountMemory;  // 37 bytes
 //! struct { uint8 format = 1; optional<AccountMemory> monitored;
 //!          uint8 count; struct { uint32 version; opaque value_hash[32]; } published[count];
@@ -10,18 +12,21 @@
 //! ```
 
 use candor_core::Hash;
-use candor_core::answer::{KnownHead, Trust, VerifiedAccount};
+use candor_core::answer::{KnownHead, VerifiedAccount};
 use candor_core::codec::{DecodeError, Reader, Writer as _};
 use candor_core::crypto::Commitment;
 use candor_core::epoch::LogConfig;
 use candor_core::limits::NOTE_BYTES_MAX;
-use candor_core::note::{Algorithm, SignatureLine, SignedNote, VerifiedCheckpoint};
+use candor_core::note::{Algorithm, Policy, SignatureLine, SignedNote, VerifiedCheckpoint};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
 use crate::store::{Key, StoreError};
 
 const FORMAT: u8 = 1;
+
+/// The format of a [`LogMemory`] with a second head.
+const FORMAT_WITH_SECOND: u8 = 2;
 
 /// Length of [`KnownHead::encode`] in bytes.
 const KNOWN_HEAD_BYTES: usize = 88;
@@ -53,33 +58,46 @@ pub(crate) struct LogMemory {
     pub(crate) config: LogConfig,
     /// The checkpoint of `known`, with the signatures that made it acceptable and no other.
     pub(crate) note: SignedNote,
+    /// The second checkpoint, likewise, if one is asked for. `known` extends it.
+    pub(crate) second: Option<SignedNote>,
 }
 
 impl LogMemory {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
+        let mut out = vec![match self.second {
+            None => FORMAT,
+            Some(_) => FORMAT_WITH_SECOND,
+        }];
         out.extend(self.known.encode());
         out.opaque16(&self.config.encode());
         out.opaque32(&self.note.to_bytes());
+        if let Some(second) = &self.second {
+            out.opaque32(&second.to_bytes());
+        }
         out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut reader = Reader::new(bytes);
         let decoded = (|| {
-            check_format(&mut reader)?;
+            let has_second = match reader.u8("format")? {
+                FORMAT => false,
+                FORMAT_WITH_SECOND => true,
+                _ => return Err(DecodeError::Invalid { field: "format" }),
+            };
             let known = KnownHead::decode(reader.bytes(KNOWN_HEAD_BYTES, "head")?)?;
             let config = LogConfig::decode(reader.opaque16(usize::from(u16::MAX), "config")?)?;
-            let note = SignedNote::parse(reader.opaque32(NOTE_BYTES_MAX, "checkpoint")?).map_err(
-                |_| DecodeError::Invalid {
-                    field: "checkpoint",
-                },
-            )?;
+            let note = read_note(&mut reader, "checkpoint")?;
+            let second = match has_second {
+                false => None,
+                true => Some(read_note(&mut reader, "second checkpoint")?),
+            };
             reader.finish()?;
             Ok(Self {
                 known,
                 config,
                 note,
+                second,
             })
         })();
         decoded.map_err(damaged)
@@ -240,12 +258,11 @@ pub(crate) fn value_hash(value: &[u8]) -> Hash {
 /// The note with the fewest lines that satisfy the policy at the same time: one of the log's, and
 /// the newest of each witness that the quorum cannot do without.
 pub(crate) fn fewest_lines(
-    trust: &Trust,
+    policy: &Policy,
     note: &SignedNote,
     verified: &VerifiedCheckpoint,
 ) -> SignedNote {
     let checkpoint = verified.checkpoint();
-    let policy = trust.policy();
     let mut log_lines: Vec<_> = policy.logs().iter().map(|log| log.key()).collect();
     log_lines.sort_by_key(|key| key.algorithm() == Algorithm::MlDsa44);
     let log_line = log_lines
@@ -281,6 +298,11 @@ pub(crate) fn fewest_lines(
         }
     }
     SignedNote::new(note.text().to_owned(), lines).unwrap_or_else(|_| note.clone())
+}
+
+fn read_note(reader: &mut Reader<'_>, field: &'static str) -> Result<SignedNote, DecodeError> {
+    let bytes = reader.opaque32(NOTE_BYTES_MAX, field)?;
+    SignedNote::parse(bytes).map_err(|_| DecodeError::Invalid { field })
 }
 
 fn check_format(reader: &mut Reader<'_>) -> Result<(), DecodeError> {

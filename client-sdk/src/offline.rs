@@ -4,10 +4,12 @@ use candor_core::account::Label;
 use candor_core::answer::{
     AccountProof, AccountProofError, HeadError, ProofFile, ProofFileError, Query, VerifiedLookup,
 };
-use candor_proto::{WireError, head_from_wire};
+use candor_core::note::SignedNote;
+use candor_proto::WireError;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::heads::HeadAnswer;
 use crate::lookup::wire_query;
 use crate::memory::AccountMemory;
 use crate::store::Store;
@@ -21,11 +23,15 @@ impl<S: Store> Client<S> {
     pub async fn save_proof(&self, label: &Label) -> Result<Vec<u8>, Error> {
         let mut session = self.session().await?;
         let query = Query::GREATEST;
-        // Size 0: the file needs the whole head, whatever the device holds.
-        let response = self.rpc().lookup(wire_query(label, &query), 0).await?;
-        let head = response.head.ok_or(WireError::Missing { field: "head" })?;
-        let head = head_from_wire(head)?;
-        let (checkpoint, _) = session.accept_whole_head(&head).await?;
+        // The file needs the whole heads, whatever the device holds.
+        let nothing = self.nothing_verified();
+        let response = self
+            .rpc()
+            .lookup(wire_query(label, &query), nothing)
+            .await?;
+        let mut answer = HeadAnswer::new(response.head, &[], response.second)?;
+        let (checkpoint, _) = session.accept_whole_heads(&mut answer).await?;
+        let head = answer.head.ok_or(WireError::Missing { field: "head" })?;
         session
             .accept_account(label, &query, &response.account)
             .await?;
@@ -33,6 +39,7 @@ impl<S: Store> Client<S> {
         let account = AccountProof::decode(&response.account).map_err(AccountProofError::from)?;
         let file = ProofFile {
             head,
+            second: answer.second,
             config,
             label: label.clone(),
             account,
@@ -57,10 +64,16 @@ impl<S: Store> Client<S> {
         let label = file.label.clone();
         let remembered = session.account_memory(&label).await?;
         let known = session.log.as_ref().map(|log| log.known);
-        let head = file.head.clone();
+        let (head, second) = (file.head.clone(), file.second.clone());
         let verified = match file.verify(self.trust(), known.as_ref(), self.now_s()) {
             Ok(verified) => verified,
             Err(ProofFileError::Head(error)) => return Err(session.accuse(&head, error)),
+            Err(ProofFileError::Second(error)) => {
+                let head = SignedNote::parse(&head.checkpoint).ok();
+                let accuse = |second| session.accuse_second(second, head.as_ref(), error.clone());
+                let refused = second.as_ref().map_or_else(|| error.clone().into(), accuse);
+                return Err(refused);
+            }
             Err(error) => return Err(error.into()),
         };
         // An older head may well show fewer versions than the device has seen since.

@@ -20,6 +20,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::config::ClientConfig;
 use crate::error::Error;
+use crate::heads::Verified;
 
 /// The server, as a client reaches it.
 #[derive(Clone)]
@@ -58,12 +59,13 @@ impl Rpc {
     pub(crate) async fn lookup(
         &self,
         query: Query,
-        verified_size: u64,
+        verified: Verified,
     ) -> Result<LookupResponse, Error> {
         let request = LookupRequest {
             query: Some(query),
-            verified_size,
+            verified_size: verified.size,
             post_quantum: self.post_quantum,
+            second_verified_size: verified.second_size,
         };
         self.call(self.timeout, self.directory().lookup(request))
             .await
@@ -72,28 +74,34 @@ impl Rpc {
     pub(crate) async fn lookup_batch(
         &self,
         queries: Vec<Query>,
-        verified_size: u64,
+        verified: Verified,
     ) -> Result<LookupBatchResponse, Error> {
         let request = LookupBatchRequest {
             queries,
-            verified_size,
+            verified_size: verified.size,
             post_quantum: self.post_quantum,
+            second_verified_size: verified.second_size,
         };
         self.call(self.timeout, self.directory().lookup_batch(request))
             .await
     }
 
-    pub(crate) async fn head(&self, verified_size: u64) -> Result<GetHeadResponse, Error> {
+    pub(crate) async fn head(&self, verified: Verified) -> Result<GetHeadResponse, Error> {
         let request = GetHeadRequest {
-            verified_size,
+            verified_size: verified.size,
             post_quantum: self.post_quantum,
+            second_verified_size: verified.second_size,
         };
         self.call(self.timeout, self.log().get_head(request)).await
     }
 
-    pub(crate) async fn watch_heads(&self) -> Result<Streaming<GetHeadResponse>, Error> {
+    pub(crate) async fn watch_heads(
+        &self,
+        verified: Verified,
+    ) -> Result<Streaming<GetHeadResponse>, Error> {
         let request = WatchHeadsRequest {
             post_quantum: self.post_quantum,
+            second_verified_size: verified.second_size,
         };
         self.call(self.timeout, self.log().watch_heads(request))
             .await

@@ -1,11 +1,12 @@
 //! Following the log's published heads.
 
 use candor_core::answer::KnownHead;
-use candor_proto::{WireError, head_from_wire, v1};
+use candor_proto::v1;
 use tonic::Streaming;
 
 use crate::client::Client;
 use crate::error::Error;
+use crate::heads::HeadAnswer;
 use crate::store::Store;
 
 /// A stream of verified heads, from [`Client::watch_heads`].
@@ -22,9 +23,10 @@ impl<S: Store> Client<S> {
     ///
     /// [`Error`]; see [`Error::fault`].
     pub async fn watch_heads(&self) -> Result<HeadWatch<S>, Error> {
+        let verified = self.session().await?.verified();
         Ok(HeadWatch {
             client: self.clone(),
-            stream: self.rpc().watch_heads().await?,
+            stream: self.rpc().watch_heads(verified).await?,
         })
     }
 }
@@ -41,10 +43,9 @@ impl<S: Store> HeadWatch<S> {
             let Some(response) = self.client.rpc().next(&mut self.stream).await? else {
                 return Ok(None);
             };
-            let head = response.head.ok_or(WireError::Missing { field: "head" })?;
-            let head = head_from_wire(head)?;
+            let mut answer = HeadAnswer::whole(response)?;
             let mut session = self.client.session().await?;
-            match session.accept_whole_head(&head).await {
+            match session.accept_whole_heads(&mut answer).await {
                 Ok((_, known)) => {
                     session.commit().await?;
                     return Ok(Some(known));

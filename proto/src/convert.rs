@@ -1,7 +1,7 @@
 //! Conversions between messages and core types. They check lengths; core checks the rest.
 
 use candor_core::Hash;
-use candor_core::answer::HeadProof;
+use candor_core::answer::{HeadProof, SecondHead};
 use candor_core::limits::LOG_PROOF_HASHES_MAX;
 use prost::bytes::Bytes;
 use thiserror::Error;
@@ -77,5 +77,25 @@ pub fn head_to_wire(head: &HeadProof) -> v1::Head {
         checkpoint: Bytes::copy_from_slice(&head.checkpoint),
         record: Bytes::copy_from_slice(&head.record),
         inclusion: hashes_to_wire(&head.inclusion),
+    }
+}
+
+/// Reads a second head; nothing of it is verified.
+///
+/// # Errors
+///
+/// [`WireError`]; the sender is at fault.
+pub fn second_from_wire(second: v1::SecondHead) -> Result<SecondHead, WireError> {
+    Ok(SecondHead {
+        checkpoint: second.checkpoint.into(),
+        consistency: hashes_from_wire(&second.consistency)?,
+    })
+}
+
+/// Writes a second head.
+pub fn second_to_wire(second: &SecondHead) -> v1::SecondHead {
+    v1::SecondHead {
+        checkpoint: Bytes::copy_from_slice(&second.checkpoint),
+        consistency: hashes_to_wire(&second.consistency),
     }
 }

@@ -8,7 +8,10 @@ mod convert;
 
 pub use prost::bytes::Bytes;
 
-pub use convert::{WireError, hashes_from_wire, hashes_to_wire, head_from_wire, head_to_wire};
+pub use convert::{
+    WireError, hashes_from_wire, hashes_to_wire, head_from_wire, head_to_wire, second_from_wire,
+    second_to_wire,
+};
 
 /// Package `candor.v1`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -79,6 +79,9 @@ pub struct Config {
     pub key: KeyTable,
     /// The witness policy (c2sp.org/tlog-policy).
     pub policy: PathBuf,
+    /// A second witness policy, of witnesses that accept heads only so often.
+    #[serde(default)]
+    pub second_policy: Option<PathBuf>,
     /// File of the registrar's token.
     pub registrar_token: PathBuf,
     /// Where gRPC is served.
@@ -120,10 +123,12 @@ impl Config {
             anchor,
             keys,
             policy,
+            second_policy,
             registrar_token,
             ..
         } = &mut config;
-        for file in [store, anchor, keys, policy, registrar_token] {
+        let files = [store, anchor, keys, policy, registrar_token];
+        for file in files.into_iter().chain(second_policy) {
             *file = base.join(&*file);
         }
         config.key = std::mem::take(&mut config.key).resolve(base, &KEY_SLOTS)?;
@@ -187,9 +192,16 @@ impl Config {
     ///
     /// [`ConfigError`]; the operator is at fault.
     pub fn read_policy(&self) -> Result<Policy, ConfigError> {
-        let bytes = durable::read_bounded(&self.policy, POLICY_BYTES_MAX)?;
-        let path = self.policy.clone();
-        Policy::parse(&bytes).map_err(|source| ConfigError::Policy { path, source })
+        read_policy(&self.policy)
+    }
+
+    /// Reads the second witness policy, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; the operator is at fault.
+    pub fn read_second_policy(&self) -> Result<Option<Policy>, ConfigError> {
+        self.second_policy.as_deref().map(read_policy).transpose()
     }
 
     /// When epochs are closed.
@@ -201,6 +213,14 @@ impl Config {
             publication_patience: PUBLICATION_PATIENCE,
         }
     }
+}
+
+fn read_policy(path: &Path) -> Result<Policy, ConfigError> {
+    let bytes = durable::read_bounded(path, POLICY_BYTES_MAX)?;
+    Policy::parse(&bytes).map_err(|source| ConfigError::Policy {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The text of a new configuration file.
@@ -234,6 +254,10 @@ keys = "keys"
 
 # The witnesses that are asked, and the quorum that publication needs (c2sp.org/tlog-policy).
 policy = "policy.txt"
+
+# A second policy, of witnesses that accept heads only so often. Devices may ask for the newest
+# head that satisfies it, beside the published one. See [witness_interval_s] below.
+# second_policy = "second-policy.txt"
 
 # File of the token that registrars show to submit updates.
 registrar_token = "registrar-token"

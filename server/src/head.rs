@@ -8,7 +8,7 @@ use candor_core::Hash;
 use candor_core::answer::HeadProof;
 use candor_core::epoch::EpochRecord;
 use candor_core::log::{leaf_hash, verify_inclusion};
-use candor_core::note::{SignedNote, VerifierKey};
+use candor_core::note::{SignatureLine, SignedNote, VerifierKey};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -109,8 +109,51 @@ impl SignedHead {
     }
 }
 
-/// A head with the cosignatures that the witness policy asks for: what lookups are answered from.
+/// The newest head that satisfies the second policy, for devices that ask for one.
 #[derive(Debug)]
+pub struct PublishedSecond {
+    /// Number of records.
+    pub size: u64,
+    /// Number of signature lines.
+    pub lines: usize,
+    /// When its quorum was met, in POSIX seconds.
+    pub published_s: u64,
+    full: Vec<u8>,
+    compact: Vec<u8>,
+}
+
+impl PublishedSecond {
+    /// A head of `size` records; `large` as for [`Published::new`].
+    pub fn new(size: u64, note: &SignedNote, large: &[VerifierKey], published_s: u64) -> Self {
+        Self {
+            size,
+            lines: note.signatures().len(),
+            published_s,
+            full: note.to_bytes(),
+            compact: without(note, large).to_bytes(),
+        }
+    }
+
+    /// The note for a device, with or without post-quantum signatures.
+    pub fn checkpoint(&self, post_quantum: bool) -> &[u8] {
+        if post_quantum {
+            &self.full
+        } else {
+            &self.compact
+        }
+    }
+}
+
+/// A note without the lines of some keys, of which the log's are not all.
+fn without(note: &SignedNote, keys: &[VerifierKey]) -> SignedNote {
+    let is_kept = |line: &&SignatureLine| !keys.iter().any(|key| line.claims(key));
+    let lines = note.signatures().iter().filter(is_kept).cloned().collect();
+    SignedNote::new(note.text().to_owned(), lines)
+        .expect("a part of a note within the limits is within them")
+}
+
+/// A head with the cosignatures that the witness policy asks for: what lookups are answered from.
+#[derive(Clone, Debug)]
 pub struct Published {
     /// The head.
     pub signed: Arc<SignedHead>,
@@ -122,6 +165,8 @@ pub struct Published {
     pub compact: HeadProof,
     /// Most recent time in seconds at which the log knew the quorum to be met.
     pub published_s: u64,
+    /// The newest head of the second policy, of at most as many records.
+    pub second: Option<Arc<PublishedSecond>>,
 }
 
 impl Published {
@@ -132,14 +177,7 @@ impl Published {
         large: &[VerifierKey],
         published_s: u64,
     ) -> Self {
-        let is_small = |line: &&_| {
-            !large
-                .iter()
-                .any(|key| candor_core::note::SignatureLine::claims(line, key))
-        };
-        let small = note.signatures().iter().filter(is_small).cloned().collect();
-        let compact = SignedNote::new(note.text().to_owned(), small)
-            .expect("a part of a note within the limits is within them");
+        let compact = without(&note, large);
         let (full, compact) = (signed.proof(&note), signed.proof(&compact));
         Self {
             signed,
@@ -147,7 +185,15 @@ impl Published {
             full,
             compact,
             published_s,
+            second: None,
         }
+    }
+
+    /// The same with a second head.
+    #[must_use]
+    pub fn with_second(mut self, second: Option<Arc<PublishedSecond>>) -> Self {
+        self.second = second;
+        self
     }
 
     /// The head for a device, with or without post-quantum signatures.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use candor_host::metrics::Registry;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
-use crate::head::SignedHead;
+use crate::head::{PublishedSecond, SignedHead};
 use crate::publisher::Status;
 use crate::sequencer::epoch::Tip;
 
@@ -15,6 +15,10 @@ pub const SIGNED_SIZE: &str = "candor_log_signed_size_records";
 pub const PUBLISHED_SIZE: &str = "candor_log_published_size_records";
 /// Time of the published head's newest record, in seconds since the Unix epoch.
 pub const PUBLISHED_TIMESTAMP: &str = "candor_log_published_timestamp_seconds";
+/// Size of the second head, in records.
+pub const SECOND_SIZE: &str = "candor_log_second_size_records";
+/// When the second policy's quorum was met for it, in seconds since the Unix epoch.
+pub const SECOND_TIMESTAMP: &str = "candor_log_second_timestamp_seconds";
 /// Label-versions in the map.
 pub const MAP_LEAVES: &str = "candor_map_leaves";
 /// Updates that became part of an epoch.
@@ -58,6 +62,8 @@ pub struct Metrics {
     pub commit_failures: IntCounter,
     published_size: IntGauge,
     published_timestamp: IntGauge,
+    second_size: IntGauge,
+    second_timestamp: IntGauge,
     map_leaves: IntGauge,
     updates_committed: IntCounter,
     updates_refused: IntCounterVec,
@@ -90,6 +96,11 @@ impl Metrics {
             published_timestamp: registry.gauge(
                 PUBLISHED_TIMESTAMP,
                 "Time of the published head's newest record.",
+            ),
+            second_size: registry.gauge(SECOND_SIZE, "Size of the second head, in records."),
+            second_timestamp: registry.gauge(
+                SECOND_TIMESTAMP,
+                "When the second policy's quorum was met for the second head.",
             ),
             map_leaves: registry.gauge(MAP_LEAVES, "Label-versions in the map."),
             updates_committed: registry
@@ -180,6 +191,14 @@ impl Metrics {
             let delay = Duration::from_millis(now_ms.saturating_sub(head.timestamp_ms));
             self.publish_seconds.observe(delay.as_secs_f64());
         }
+    }
+
+    /// A second head is kept.
+    pub fn second_published(&self, second: &PublishedSecond) {
+        let size = i64::try_from(second.size).unwrap_or(i64::MAX);
+        self.second_size.set(size);
+        let at_s = i64::try_from(second.published_s).unwrap_or(i64::MAX);
+        self.second_timestamp.set(at_s);
     }
 
     /// A witness cosigned.

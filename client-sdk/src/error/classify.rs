@@ -1,6 +1,6 @@
 //! One table: each case's stable code and fault.
 
-use candor_core::answer::{AccountProofError, ConfigError, HeadError};
+use candor_core::answer::{AccountProofError, ConfigError, HeadError, SecondHeadError};
 use candor_core::note::{FreshnessError, LogVerifyError, PolicyError};
 
 use super::{ContentError, Error, Evidence};
@@ -96,6 +96,12 @@ pub const CODES: &[&str] = &[
     "response-malformed",
     "response-too-large",
     "search-key-invalid",
+    "second-head-empty",
+    "second-head-inconsistent",
+    "second-head-larger",
+    "second-head-missing",
+    "second-head-refused",
+    "second-head-stale",
     "server-failed",
     "signature-invalid",
     "split-view",
@@ -155,6 +161,7 @@ impl Error {
             Self::VersionWentBack { .. } => ("version-went-back", Kind::Lied),
             Self::ContentChanged { .. } => ("content-changed", Kind::Lied),
             Self::Head(error) => head(error),
+            Self::Second(error) => second(error),
             Self::HeadMissing => ("head-missing", Kind::Behind),
             Self::Config(error) => config(error),
             Self::Account(error) => account(error),
@@ -207,6 +214,23 @@ fn head(error: &HeadError) -> (&'static str, Kind) {
         HeadError::NotNewest(_) => ("record-not-newest", Kind::Unproven),
         HeadError::Order(_) => ("record-order", Kind::Lied),
         _ => ("head-refused", Kind::Unproven),
+    }
+}
+
+fn second(error: &SecondHeadError) -> (&'static str, Kind) {
+    match error {
+        SecondHeadError::Missing => ("second-head-missing", Kind::Behind),
+        SecondHeadError::Note(_) => ("checkpoint-malformed", Kind::Unproven),
+        SecondHeadError::Policy(error) => policy(error),
+        SecondHeadError::Freshness(FreshnessError::InFuture { .. }) => {
+            ("head-in-future", Kind::Environment)
+        }
+        SecondHeadError::Freshness(_) => ("second-head-stale", Kind::Behind),
+        SecondHeadError::NoEpoch => ("second-head-empty", Kind::Unproven),
+        SecondHeadError::Larger { .. } => ("second-head-larger", Kind::Unproven),
+        SecondHeadError::SplitView { .. } => ("split-view", Kind::Lied),
+        SecondHeadError::Inconsistent { .. } => ("second-head-inconsistent", Kind::Unproven),
+        _ => ("second-head-refused", Kind::Unproven),
     }
 }
 

@@ -8,7 +8,9 @@
 mod classify;
 
 use candor_core::account::ValueError;
-use candor_core::answer::{AccountProofError, ConfigError, HeadError, ProofFileError};
+use candor_core::answer::{
+    AccountProofError, ConfigError, HeadError, ProofFileError, SecondHeadError,
+};
 use candor_core::codec::DecodeError;
 use candor_core::note::LogVerifyError;
 use candor_proto::WireError;
@@ -50,6 +52,9 @@ pub enum Error {
     /// The head was refused (checks 1 to 3 of the protocol).
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// The second head, which the trust asks for, was refused.
+    #[error(transparent)]
+    Second(#[from] SecondHeadError),
     /// The answer leaves out the head, and the device has none of its own that is still good.
     #[error("the answer has no head, and the device knows none that is current")]
     HeadMissing,
@@ -209,6 +214,7 @@ impl From<ProofFileError> for Error {
     fn from(error: ProofFileError) -> Self {
         match error {
             ProofFileError::Head(error) => error.into(),
+            ProofFileError::Second(error) => error.into(),
             ProofFileError::Config(error) => error.into(),
             ProofFileError::Account(error) => error.into(),
             other => Self::ProofFile(Box::new(other)),

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use candor_core::account::{AccountState, Binding, Label, VerifiedState, VerifiedValue};
+use candor_core::answer::Trust;
 use candor_core::crypto::Ed25519SecretKey;
 use candor_proto::v1;
 use candor_sdk::{Client, ClientConfig, Error, Key, MemoryStore, Store, StoreError};
@@ -47,6 +48,8 @@ pub struct Lies {
 pub struct Shared {
     pub world: Mutex<World>,
     pub lies: Mutex<Lies>,
+    /// Size of the second head, and when it was cosigned, in POSIX seconds.
+    pub second: Mutex<Option<(u64, u64)>>,
 }
 
 /// A client, its server, and the time of both.
@@ -60,11 +63,17 @@ pub struct Scene {
 impl Scene {
     /// Serves `world` and makes a client that trusts it.
     pub async fn new(world: World) -> Self {
-        let clock_s = Arc::new(AtomicU64::new(world.now_s));
         let trust = world.trust();
+        Self::with_trust(world, trust).await
+    }
+
+    /// Serves `world`, and makes a client that trusts this.
+    pub async fn with_trust(world: World, trust: Trust) -> Self {
+        let clock_s = Arc::new(AtomicU64::new(world.now_s));
         let shared = Arc::new(Shared {
             world: Mutex::new(world),
             lies: Mutex::default(),
+            second: Mutex::default(),
         });
         let address = serve(&shared).await;
         let clock = Arc::clone(&clock_s);

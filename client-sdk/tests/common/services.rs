@@ -10,7 +10,7 @@ use candor_proto::v1::directory_server::{Directory, DirectoryServer};
 use candor_proto::v1::log_server::{Log, LogServer};
 use candor_proto::v1::registrar_server::{Registrar, RegistrarServer};
 use candor_proto::v1::submit_update_response::Outcome;
-use candor_proto::{hashes_to_wire, head_to_wire};
+use candor_proto::{hashes_to_wire, head_to_wire, second_to_wire};
 use tokio_stream::Iter;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -59,6 +59,17 @@ impl Services {
     }
 }
 
+/// The second head, if it is asked for and larger than the verified one.
+fn second(
+    world: &World,
+    second: Option<(u64, u64)>,
+    verified_size: Option<u64>,
+) -> Option<v1::SecondHead> {
+    let is_newer = |(size, _): &(u64, u64)| verified_size.is_some_and(|known| known < *size);
+    let (size, time_s) = second.filter(is_newer)?;
+    Some(second_to_wire(&world.second(size, world.size(), time_s)))
+}
+
 fn head(world: &World, verified_size: u64) -> Option<v1::Head> {
     let size = world.size();
     (size != verified_size).then(|| head_to_wire(&world.head(size)))
@@ -90,12 +101,14 @@ impl Directory for Services {
         request: Request<v1::LookupRequest>,
     ) -> Result<Response<v1::LookupResponse>, Status> {
         let request = request.into_inner();
+        let stored = *self.0.second.lock().unwrap();
         self.answer(
             |lies| &lies.lookup,
             |world| v1::LookupResponse {
                 head: head(world, request.verified_size),
                 consistency: consistency(world, request.verified_size),
                 account: account(world, &request.query.unwrap()),
+                second: second(world, stored, request.second_verified_size),
             },
         )
     }
@@ -105,6 +118,7 @@ impl Directory for Services {
         request: Request<v1::LookupBatchRequest>,
     ) -> Result<Response<v1::LookupBatchResponse>, Status> {
         let request = request.into_inner();
+        let stored = *self.0.second.lock().unwrap();
         self.answer(
             |lies| &lies.batch,
             |world| v1::LookupBatchResponse {
@@ -115,6 +129,7 @@ impl Directory for Services {
                     .iter()
                     .map(|query| account(world, query))
                     .collect(),
+                second: second(world, stored, request.second_verified_size),
             },
         )
     }
@@ -128,12 +143,15 @@ impl Log for Services {
         &self,
         request: Request<v1::GetHeadRequest>,
     ) -> Result<Response<v1::GetHeadResponse>, Status> {
-        let size = request.into_inner().verified_size;
+        let request = request.into_inner();
+        let stored = *self.0.second.lock().unwrap();
+        let size = request.verified_size;
         self.answer(
             |lies| &lies.head,
             |world| v1::GetHeadResponse {
                 head: head(world, size),
                 consistency: consistency(world, size),
+                second: second(world, stored, request.second_verified_size),
             },
         )
     }
@@ -141,14 +159,17 @@ impl Log for Services {
     /// Every head from size 2 on, as a server that was watched all the time would have sent them.
     async fn watch_heads(
         &self,
-        _: Request<v1::WatchHeadsRequest>,
+        request: Request<v1::WatchHeadsRequest>,
     ) -> Result<Response<Self::WatchHeadsStream>, Status> {
+        let stored = *self.0.second.lock().unwrap();
+        let wanted = request.into_inner().second_verified_size;
         let world = self.0.world.lock().unwrap();
         let heads: Vec<_> = (2..=world.size())
             .map(|size| {
                 Ok(v1::GetHeadResponse {
                     head: Some(head_to_wire(&world.head(size))),
                     consistency: Vec::new(),
+                    second: second(&world, stored, wanted).filter(|_| size == world.size()),
                 })
             })
             .collect();

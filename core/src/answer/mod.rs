@@ -11,6 +11,7 @@ mod account;
 mod config;
 mod head;
 mod proof_file;
+mod second;
 mod trust;
 
 pub use account::{
@@ -20,4 +21,5 @@ pub use account::{
 pub use config::{ConfigError, ConfigProof, VerifiedConfig};
 pub use head::{HeadError, HeadProof, KnownHead, VerifiedHead};
 pub use proof_file::{ProofFile, ProofFileError, VerifiedLookup};
-pub use trust::{MAX_AGE_S, SKEW_S, Trust, TrustError};
+pub use second::{SecondHead, SecondHeadError};
+pub use trust::{MAX_AGE_S, SKEW_S, SecondTrust, Trust, TrustError};

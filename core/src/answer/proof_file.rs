@@ -7,12 +7,15 @@
 //!
 //! ```text
 //! struct {
-//!   uint8 format = 1;
+//!   uint8 format = 1;                // 2 with a second head
 //!   opaque record<0..2^8-1>;
 //!   opaque config<0..2^16-1>;
 //!   uint8 count; Hash config_inclusion[count];
 //!   opaque label<1..2^8-1>;
 //!   opaque account<0..2^32-1>;       // AccountProof for the greatest version
+//!   select (format) { case 2:
+//!     opaque second<0..2^32-1>;      // the checkpoint of the second head
+//!     uint8 count; Hash second_consistency[count]; };
 //! } Extra;
 //! ```
 
@@ -21,20 +24,28 @@ use thiserror::Error;
 use super::account::{AccountProof, AccountProofError, Query, VerifiedAccount};
 use super::config::{ConfigError, ConfigProof, VerifiedConfig};
 use super::head::{HeadError, HeadProof, KnownHead, VerifiedHead};
+use super::second::{SecondHead, SecondHeadError};
 use super::trust::Trust;
+use crate::Hash;
 use crate::account::Label;
 use crate::codec::{DecodeError, Reader, Writer as _};
 use crate::epoch::EpochRecord;
-use crate::limits::{LABEL_BYTES_MAX, LOG_PROOF_HASHES_MAX, TLOG_PROOF_EXTRA_BYTES_MAX};
-use crate::note::{NoteError, SignedNote, TlogProof, TlogProofParseError};
+use crate::limits::{
+    LABEL_BYTES_MAX, LOG_PROOF_HASHES_MAX, NOTE_BYTES_MAX, TLOG_PROOF_EXTRA_BYTES_MAX,
+};
+use crate::note::{NoteError, SignedNote, TlogProof, TlogProofParseError, VerifiedCheckpoint};
 
 const FORMAT: u8 = 1;
+
+const FORMAT_WITH_SECOND: u8 = 2;
 
 /// A lookup answer as a file. It proves nothing until [`ProofFile::verify`].
 #[derive(Clone, Debug)]
 pub struct ProofFile {
     /// The head at which the account is proved.
     pub head: HeadProof,
+    /// The second head, for those whose trust asks for one.
+    pub second: Option<SecondHead>,
     /// The log's configuration at that head.
     pub config: ConfigProof,
     /// The label that was looked up.
@@ -59,6 +70,9 @@ pub enum ProofFileError {
     /// The head was refused; see [`HeadError`] for who is at fault.
     #[error(transparent)]
     Head(#[from] HeadError),
+    /// The second head was refused; see [`SecondHeadError`] for who is at fault.
+    #[error(transparent)]
+    Second(#[from] SecondHeadError),
     /// The configuration was refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -72,6 +86,8 @@ pub enum ProofFileError {
 pub struct VerifiedLookup {
     /// The head at which it holds.
     pub head: VerifiedHead,
+    /// The second head, if the trust asks for one.
+    pub second: Option<VerifiedCheckpoint>,
     /// The log's configuration.
     pub config: VerifiedConfig,
     /// What the map holds of the label.
@@ -86,17 +102,19 @@ impl ProofFile {
     /// [`NoteError`] if the head's checkpoint is no note; the caller is at fault.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NoteError> {
         let note = SignedNote::parse(&self.head.checkpoint)?;
-        let mut extra = vec![FORMAT];
+        let mut extra = vec![match self.second {
+            None => FORMAT,
+            Some(_) => FORMAT_WITH_SECOND,
+        }];
         extra.opaque8(&self.head.record);
         extra.opaque16(&self.config.config);
-        extra.push(
-            u8::try_from(self.config.inclusion.len()).expect("log proofs have at most 63 hashes"),
-        );
-        for hash in &self.config.inclusion {
-            extra.extend(hash.0);
-        }
+        put_hashes(&mut extra, &self.config.inclusion);
         extra.opaque8(self.label.as_bytes());
         extra.opaque32(&self.account.encode());
+        if let Some(second) = &self.second {
+            extra.opaque32(&second.checkpoint);
+            put_hashes(&mut extra, &second.consistency);
+        }
         let size = crate::note::Checkpoint::parse(note.text()).map_or(0, |parsed| parsed.size());
         let index = size.saturating_sub(1);
         Ok(TlogProof {
@@ -116,32 +134,29 @@ impl ProofFile {
     pub fn parse(bytes: &[u8]) -> Result<Self, ProofFileError> {
         let proof = TlogProof::parse(bytes)?;
         let mut reader = Reader::new(&proof.extra);
-        if reader.u8("format")? != FORMAT {
-            return Err(DecodeError::Invalid { field: "format" }.into());
-        }
+        let has_second = match reader.u8("format")? {
+            FORMAT => false,
+            FORMAT_WITH_SECOND => true,
+            _ => return Err(DecodeError::Invalid { field: "format" }.into()),
+        };
         let record = reader.opaque8(EpochRecord::BYTES, "record")?.to_vec();
         let config = reader
             .opaque16(usize::from(u16::MAX), "configuration")?
             .to_vec();
-        let count = usize::from(reader.u8("configuration proof")?);
-        if count > LOG_PROOF_HASHES_MAX {
-            let limit = LOG_PROOF_HASHES_MAX;
-            return Err(DecodeError::TooLarge {
-                field: "configuration proof",
-                limit,
-            }
-            .into());
-        }
-        let mut inclusion = Vec::with_capacity(count);
-        for _ in 0..count {
-            inclusion.push(reader.hash("configuration proof")?);
-        }
+        let inclusion = hashes(&mut reader, "configuration proof")?;
         let label = str::from_utf8(reader.opaque8(LABEL_BYTES_MAX, "label")?)
             .ok()
             .and_then(|label| Label::parse(label).ok())
             .ok_or(DecodeError::Invalid { field: "label" })?;
         let account = reader.opaque32(TLOG_PROOF_EXTRA_BYTES_MAX, "account proof")?;
         let account = AccountProof::decode(account)?;
+        let second = match has_second {
+            false => None,
+            true => Some(SecondHead {
+                checkpoint: reader.opaque32(NOTE_BYTES_MAX, "second head")?.to_vec(),
+                consistency: hashes(&mut reader, "second head")?,
+            }),
+        };
         reader.finish()?;
         let checkpoint = proof.note.to_bytes();
         let head = HeadProof {
@@ -151,6 +166,7 @@ impl ProofFile {
         };
         let file = Self {
             head,
+            second,
             config: ConfigProof { config, inclusion },
             label,
             account,
@@ -180,6 +196,13 @@ impl ProofFile {
         if known.is_some_and(|known| known.size == size && known.root != root) {
             return Err(HeadError::SplitView { size }.into());
         }
+        let second = match trust.second() {
+            None => None,
+            Some(asked) => {
+                let second = self.second.ok_or(SecondHeadError::Missing)?;
+                Some(second.verify(asked, head.checkpoint(), now_s)?)
+            }
+        };
         let config = self.config.verify(head.checkpoint())?;
         let root = &head.record().prefix_tree;
         let label = self.label.as_bytes();
@@ -188,8 +211,25 @@ impl ProofFile {
             .verify(label, &Query::GREATEST, config.vrf(), root)?;
         Ok(VerifiedLookup {
             head,
+            second,
             config,
             account,
         })
     }
+}
+
+fn put_hashes(out: &mut Vec<u8>, hashes: &[Hash]) {
+    out.push(u8::try_from(hashes.len()).expect("log proofs have at most 63 hashes"));
+    for hash in hashes {
+        out.extend(hash.0);
+    }
+}
+
+fn hashes(reader: &mut Reader<'_>, field: &'static str) -> Result<Vec<Hash>, DecodeError> {
+    let count = usize::from(reader.u8(field)?);
+    if count > LOG_PROOF_HASHES_MAX {
+        let limit = LOG_PROOF_HASHES_MAX;
+        return Err(DecodeError::TooLarge { field, limit });
+    }
+    (0..count).map(|_| reader.hash(field)).collect()
 }

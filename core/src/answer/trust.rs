@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::note::{Policy, PolicyWitness};
+use crate::note::{Policy, PolicyLog, PolicyWitness};
 
 /// Greatest age of a head in seconds, unless an application asks for less: 24 hours.
 pub const MAX_AGE_S: u64 = 24 * 60 * 60;
@@ -29,6 +29,12 @@ pub enum TrustError {
     /// that is inserted for one epoch and removed in the next.
     #[error("the policy's quorum can be met without a map witness")]
     QuorumWithoutMapWitness,
+    /// A second policy accepts a log key that the first does not.
+    #[error("the second policy lists another log than the first")]
+    SecondOtherLog,
+    /// A second policy asks for no witnesses, so that it says nothing.
+    #[error("the second policy asks for no witnesses")]
+    SecondWithoutWitnesses,
 }
 
 /// A policy with what only this protocol knows about it.
@@ -37,6 +43,32 @@ pub struct Trust {
     policy: Policy,
     max_age_s: u64,
     skew_s: u64,
+    second: Option<SecondTrust>,
+}
+
+/// A second policy, for which an older head of the same log is enough.
+#[derive(Clone, Debug)]
+pub struct SecondTrust {
+    policy: Policy,
+    max_age_s: u64,
+    skew_s: u64,
+}
+
+impl SecondTrust {
+    /// The policy.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Greatest age of the second head in seconds.
+    pub const fn max_age_s(&self) -> u64 {
+        self.max_age_s
+    }
+
+    /// Greatest difference of clocks in seconds.
+    pub const fn skew_s(&self) -> u64 {
+        self.skew_s
+    }
 }
 
 impl Trust {
@@ -85,7 +117,39 @@ impl Trust {
             policy,
             max_age_s: MAX_AGE_S,
             skew_s: SKEW_S,
+            second: None,
         })
+    }
+
+    /// The same trust, in heads only of which an earlier one, at most `max_age_s` seconds old, also
+    /// satisfies `policy`: one of witnesses that accept a head only so often. That its quorum
+    /// checks the map is not asked for; the first policy's does.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: the application is at fault.
+    pub fn and_second(mut self, policy: Policy, max_age_s: u64) -> Result<Self, TrustError> {
+        if policy.logs().is_empty() {
+            return Err(TrustError::NoLog);
+        }
+        let known = |log: &PolicyLog| self.policy.logs().iter().any(|it| it.key() == log.key());
+        if !policy.logs().iter().all(known) {
+            return Err(TrustError::SecondOtherLog);
+        }
+        if policy.is_satisfied_by(|_| false) {
+            return Err(TrustError::SecondWithoutWitnesses);
+        }
+        self.second = Some(SecondTrust {
+            policy,
+            max_age_s,
+            skew_s: SKEW_S,
+        });
+        Ok(self)
+    }
+
+    /// What is asked of a second head, if one is asked for.
+    pub const fn second(&self) -> Option<&SecondTrust> {
+        self.second.as_ref()
     }
 
     /// The same trust, with heads accepted up to this age in seconds.

@@ -10,6 +10,7 @@ fn file(world: &World, label: &str) -> ProofFile {
     let size = world.size();
     ProofFile {
         head: world.head_by(size, &[0, 2], world.now_s),
+        second: None,
         config: world.config(size),
         label: Label::parse(label).unwrap(),
         account: world.account(label, &Query::GREATEST, size),

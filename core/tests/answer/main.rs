@@ -8,6 +8,7 @@ mod account;
 mod config;
 mod file;
 mod head;
+mod second;
 mod trust;
 
 use world::World;

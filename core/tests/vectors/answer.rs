@@ -155,6 +155,7 @@ fn file(world: &World) -> ProofFile {
     let size = world.size();
     ProofFile {
         head: world.head(size),
+        second: None,
         config: world.config(size),
         label: Label::parse(ALICE).unwrap(),
         account: world.account(ALICE, &Query::GREATEST, size),

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 
 use candor_core::Hash;
 use candor_core::answer::{
-    AccountProof, ConfigProof, Disclosure, HeadProof, Query, Trust, VersionProof,
+    AccountProof, ConfigProof, Disclosure, HeadProof, Query, SecondHead, Trust, VersionProof,
 };
 use candor_core::crypto::vrf::vrf_input;
 use candor_core::crypto::{Commitment, Ed25519SecretKey, Opening, VrfSecretKey};
@@ -95,6 +95,21 @@ impl World {
 
     pub fn trust(&self) -> Trust {
         Trust::new(Policy::parse(self.policy().as_bytes()).unwrap(), ["M"]).unwrap()
+    }
+
+    /// As [`Self::trust`], in heads with an earlier one that B cosigned at most this long ago.
+    pub fn trust_both(&self, max_age_s: u64) -> Trust {
+        let second = self.policy().replace("quorum both", "quorum B");
+        let second = Policy::parse(second.as_bytes()).unwrap();
+        self.trust().and_second(second, max_age_s).unwrap()
+    }
+
+    /// The head of `size` records that B cosigned at this time, under the head of `first` records.
+    pub fn second(&self, size: u64, first: u64, time_s: u64) -> SecondHead {
+        SecondHead {
+            checkpoint: self.head_by(size, &[1], time_s).checkpoint,
+            consistency: self.consistency(size, first),
+        }
     }
 
     pub fn log_verifier(&self) -> LogVerifier {

@@ -11,7 +11,7 @@ use candor_proto::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{LOOKUP_TIMEOUT, Service, head_answer};
+use super::{LOOKUP_TIMEOUT, Service, head_answer, second_answer};
 use crate::head::Published;
 use crate::lookup::prove_account;
 
@@ -41,11 +41,19 @@ impl Directory for Service {
             request.post_quantum,
         )
         .await?;
+        let second = second_answer(
+            self,
+            &published,
+            request.second_verified_size,
+            request.post_quantum,
+        )
+        .await?;
         let account = accounts.pop().unwrap_or_default().into();
         Ok(Response::new(LookupResponse {
             head,
             consistency,
             account,
+            second,
         }))
     }
 
@@ -66,11 +74,19 @@ impl Directory for Service {
             request.post_quantum,
         )
         .await?;
+        let second = second_answer(
+            self,
+            &published,
+            request.second_verified_size,
+            request.post_quantum,
+        )
+        .await?;
         let accounts = accounts.into_iter().map(Into::into).collect();
         Ok(Response::new(LookupBatchResponse {
             head,
             consistency,
             accounts,
+            second,
         }))
     }
 }

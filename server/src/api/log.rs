@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt as _};
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Service, head_answer};
+use super::{Service, head_answer, second_answer};
 
 type Heads = Pin<Box<dyn Stream<Item = Result<GetHeadResponse, Status>> + Send>>;
 
@@ -31,10 +31,18 @@ impl Log for Service {
             request.post_quantum,
         )
         .await?;
+        let second = second_answer(
+            self,
+            &published,
+            request.second_verified_size,
+            request.post_quantum,
+        )
+        .await?;
         let consistency = hashes_to_wire(&consistency);
         Ok(Response::new(GetHeadResponse {
             head: Some(head),
             consistency,
+            second,
         }))
     }
 
@@ -44,20 +52,32 @@ impl Log for Service {
         &self,
         request: Request<WatchHeadsRequest>,
     ) -> Result<Response<Heads>, Status> {
-        let post_quantum = request.into_inner().post_quantum;
-        let published = std::sync::Arc::clone(&self.published);
+        let WatchHeadsRequest {
+            post_quantum,
+            mut second_verified_size,
+        } = request.into_inner();
+        let service = self.clone();
         let mut last_size = 0;
         let heads = WatchStream::new(self.published.progress())
             .filter_map(move |_| {
-                let head = published
-                    .current()
-                    .filter(|head| head.signed.size > last_size);
-                last_size = head.as_ref().map_or(last_size, |head| head.signed.size);
-                let message = head.map(|head| GetHeadResponse {
-                    head: Some(candor_proto::head_to_wire(head.head(post_quantum))),
-                    consistency: Vec::new(),
-                });
-                std::future::ready(message.map(Ok))
+                let current = service.published.current();
+                let head = current.filter(|head| head.signed.size > last_size);
+                let verified_size = second_verified_size;
+                if let Some(head) = &head {
+                    last_size = head.signed.size;
+                    let sent = head.second.as_ref().map_or(0, |second| second.size);
+                    second_verified_size = verified_size.map(|size| size.max(sent));
+                }
+                let service = service.clone();
+                async move {
+                    let head = head?;
+                    let second = second_answer(&service, &head, verified_size, post_quantum);
+                    Some(second.await.map(|second| GetHeadResponse {
+                        head: Some(candor_proto::head_to_wire(head.head(post_quantum))),
+                        consistency: Vec::new(),
+                        second,
+                    }))
+                }
             })
             .take_until(self.shutdown.clone().cancelled_owned());
         Ok(Response::new(Box::pin(heads)))

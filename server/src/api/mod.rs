@@ -10,6 +10,7 @@ mod registrar;
 use std::sync::Arc;
 use std::time::Duration;
 
+use candor_core::answer::SecondHead;
 use candor_proto::v1;
 use candor_proto::v1::audit_server::AuditServer;
 use candor_proto::v1::directory_server::DirectoryServer;
@@ -115,6 +116,29 @@ fn failed(error: LedgerError) -> Status {
             Status::unavailable("the log cannot be read at the moment")
         }
     }
+}
+
+/// The second head, if the caller asks for one and has not verified it already.
+async fn second_answer(
+    service: &Service,
+    published: &Published,
+    verified_size: Option<u64>,
+    post_quantum: bool,
+) -> Result<Option<v1::SecondHead>, Status> {
+    let Some((verified_size, second)) = verified_size.zip(published.second.as_ref()) else {
+        return Ok(None);
+    };
+    let (old, new) = (second.size, published.signed.size);
+    if old <= verified_size {
+        return Ok(None);
+    }
+    let consistency = service
+        .read(move |service| service.ledger.consistency(old, new))
+        .await?;
+    Ok(Some(candor_proto::second_to_wire(&SecondHead {
+        checkpoint: second.checkpoint(post_quantum).to_vec(),
+        consistency,
+    })))
 }
 
 /// The parts of a head answer that every service gives alike: the head unless the caller has it,

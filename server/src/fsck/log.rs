@@ -4,8 +4,8 @@ use candor_core::Hash;
 use candor_core::log::{Frontier, Tile, leaf_hash, node_hash};
 
 use super::report::{FINDINGS_MAX, Problem};
-use super::{Check, rows};
-use crate::ledger::{HEAD, StoredHead};
+use super::{Check, StoredNote, rows};
+use crate::ledger::HEAD;
 use crate::storage::{ReadError, Table};
 
 /// The log twice, once by its records and once by the hashes of its lowest tiles: if one is the log
@@ -54,9 +54,11 @@ fn append(log: &mut Option<Frontier>, leaf: Option<Hash>) {
 }
 
 impl Check<'_> {
-    /// Records and lowest tiles against the head's root, and `published` against both.
-    pub(super) fn log(&mut self, published: Option<StoredHead>) -> Result<(), ReadError> {
-        let marked = [Some(self.head), published].into_iter().flatten();
+    /// Records and lowest tiles against the head's root, and the published notes against both.
+    pub(super) fn log(&mut self, notes: &[StoredNote]) -> Result<(), ReadError> {
+        let marked = [self.head]
+            .into_iter()
+            .chain(notes.iter().map(|note| note.head));
         let mut log = Log {
             by_records: Some(Frontier::new()),
             by_tiles: Some(Frontier::new()),
@@ -86,11 +88,12 @@ impl Check<'_> {
             self.missing_records(&mut log, next, self.head.size)?;
             self.judge(&log, next);
         }
-        if let (Some(published), Some((_, roots))) = (published, log.marks.get(1)) {
+        for (StoredNote { key, head, .. }, (_, roots)) in notes.iter().zip(log.marks.iter().skip(1))
+        {
             let mut known = roots.iter().flatten().peekable();
-            let is_beyond = published.size > self.head.size;
-            if is_beyond || known.peek().is_some() && !known.any(|root| *root == published.root) {
-                self.wrong_note();
+            let is_beyond = head.size > self.head.size;
+            if is_beyond || known.peek().is_some() && !known.any(|root| *root == head.root) {
+                self.wrong_note(key);
             }
         }
         if self.report.names(Table::Records, &0_u64.to_be_bytes()) {

@@ -30,8 +30,15 @@ use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifierKey};
 
 pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
 
-use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, StoredHead};
+use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};
 use crate::storage::{KeyRange, ReadError, Storage, Table};
+
+/// A published note as its row has it.
+struct StoredNote {
+    key: &'static [u8],
+    note: SignedNote,
+    head: StoredHead,
+}
 
 /// How far a check has come.
 #[derive(Clone, Copy, Debug)]
@@ -65,10 +72,10 @@ pub fn check(
         progress,
     };
     check.meta(ledger)?;
-    let published = check.published()?;
-    check.log(published.as_ref().map(|(_, head)| *head))?;
-    if let Some((note, _)) = published {
-        check.signatures(&note)?;
+    let notes = check.notes()?;
+    check.log(&notes)?;
+    for note in &notes {
+        check.signatures(note)?;
     }
     check.tiles()?;
     check.deltas()?;
@@ -142,40 +149,46 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The published note, of which nothing is verified yet.
-    fn published(&mut self) -> Result<Option<(SignedNote, StoredHead)>, ReadError> {
-        self.only(Table::Checkpoints, |key| key == PUBLISHED)?;
-        let Some(bytes) = self.store.get(Table::Checkpoints, PUBLISHED)? else {
-            return Ok(None); // Nothing was published yet, or the next round writes it again.
-        };
-        let note = SignedNote::parse(&bytes).ok().and_then(|note| {
-            let checkpoint = Checkpoint::parse(note.text()).ok()?;
-            let (size, root) = (checkpoint.size(), *checkpoint.root());
-            Some((note, StoredHead { size, root }))
-        });
-        if note.is_none() {
-            self.wrong_note();
+    /// The published notes, of which nothing is verified yet.
+    fn notes(&mut self) -> Result<Vec<StoredNote>, ReadError> {
+        let keys = [PUBLISHED, SECOND];
+        self.only(Table::Checkpoints, |key| keys.contains(&key))?;
+        let mut notes = Vec::new();
+        for key in keys {
+            let Some(bytes) = self.store.get(Table::Checkpoints, key)? else {
+                continue; // Nothing was published yet, or the next round writes it again.
+            };
+            let parsed = SignedNote::parse(&bytes).ok().and_then(|note| {
+                let checkpoint = Checkpoint::parse(note.text()).ok()?;
+                let (size, root) = (checkpoint.size(), *checkpoint.root());
+                let head = StoredHead { size, root };
+                Some(StoredNote { key, note, head })
+            });
+            match parsed {
+                Some(note) => notes.push(note),
+                None => self.wrong_note(key),
+            }
         }
-        Ok(note)
+        Ok(notes)
     }
 
-    /// Whether the published note is signed by the log, whose keys and origin are known by now.
-    fn signatures(&mut self, note: &SignedNote) -> Result<(), ReadError> {
+    /// Whether a published note is signed by the log, whose keys and origin are known by now.
+    fn signatures(&mut self, stored: &StoredNote) -> Result<(), ReadError> {
         let identity = self.store.get(Table::Meta, IDENTITY)?;
         let keys = identity.as_deref().and_then(|row| keys_of(row.get(4..)?));
         let (Some((config, _)), Some(keys)) = (&self.config, keys) else {
             return Ok(());
         };
         let verifier = LogVerifier::new(&config.origin, keys);
-        if verifier.verify(note).is_err() {
-            self.wrong_note();
+        if verifier.verify(&stored.note).is_err() {
+            self.wrong_note(stored.key);
         }
         Ok(())
     }
 
-    fn wrong_note(&mut self) {
+    fn wrong_note(&mut self, key: &[u8]) {
         let table = Table::Checkpoints;
-        self.report.row(table, PUBLISHED, Problem::Note);
+        self.report.row(table, key, Problem::Note);
     }
 
     /// Notes the rows of a small table that no one knows.

@@ -60,6 +60,11 @@ pub(super) async fn status(State(pages): State<Pages>) -> String {
                 "published",
                 &format!("{} records, {age_s} s ago", signed.size),
             );
+            if let Some(second) = &published.second {
+                let age_s = now_s.saturating_sub(second.published_s);
+                let state = format!("{} records, {age_s} s ago", second.size);
+                line(&mut page, "second head", &state);
+            }
             line(&mut page, "log root", &signed.root.to_string());
             line(&mut page, "map root", &signed.skeleton.hash().to_string());
         }

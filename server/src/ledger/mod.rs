@@ -14,6 +14,7 @@
 //! | Tiles | level, index | the tile's hashes so far |
 //! | Deltas | epoch | audit delta |
 //! | Checkpoints | `published` | the newest published note |
+//! | Checkpoints | `second` | the newest note that satisfies the second policy |
 //! | Meta | `head` | size and root of the log |
 //! | Meta | `identity` | format version, log keys |
 
@@ -26,7 +27,7 @@ mod write;
 
 pub use account::{Account, ProvenKey, Rung, Version};
 pub use read::{Ledger, LedgerError, StoredHead};
-pub use write::{EpochRows, create, put_ladders, put_published};
+pub use write::{EpochRows, create, put_ladders, put_published, put_second};
 
 use candor_core::account::Label;
 
@@ -35,6 +36,7 @@ use crate::storage::Table;
 pub(crate) const HEAD: &[u8] = b"head";
 pub(crate) const IDENTITY: &[u8] = b"identity";
 pub(crate) const PUBLISHED: &[u8] = b"published";
+pub(crate) const SECOND: &[u8] = b"second";
 
 /// The format that this program writes. A store of another format is refused.
 pub const FORMAT: u32 = 3;

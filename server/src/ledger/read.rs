@@ -11,7 +11,7 @@ use candor_core::log::{
 use thiserror::Error;
 
 use super::cache::AccountCache;
-use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, damaged, index_key, tile_key};
+use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, SECOND, damaged, index_key, tile_key};
 use crate::map::{BucketCache, Buckets, LeafRows, RowError, Skeleton};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
@@ -214,6 +214,15 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn published(&self) -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(self.store.get(Table::Checkpoints, PUBLISHED)?)
+    }
+
+    /// The newest note that satisfies the second policy, if any did.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub fn second(&self) -> Result<Option<Vec<u8>>, LedgerError> {
+        Ok(self.store.get(Table::Checkpoints, SECOND)?)
     }
 
     /// Proof that record `index` is in the log of `size` records.

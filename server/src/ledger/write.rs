@@ -6,7 +6,7 @@ use candor_core::map::{AuditDelta, Leaf};
 use super::account::Account;
 use super::read::StoredHead;
 use super::row::{encode_account, encode_version};
-use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, index_key, tile_key, version_key};
+use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, SECOND, index_key, tile_key, version_key};
 use crate::map::rows;
 use crate::storage::{Batch, Table};
 
@@ -108,6 +108,13 @@ fn put_account(batch: &mut Batch, account: &Account) {
 pub fn put_published(note: &[u8]) -> Batch {
     let mut batch = Batch::new();
     batch.put(Table::Checkpoints, PUBLISHED, note);
+    batch
+}
+
+/// Records the newest note that satisfies the second policy.
+pub fn put_second(note: &[u8]) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(Table::Checkpoints, SECOND, note);
     batch
 }
 

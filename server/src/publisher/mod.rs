@@ -9,9 +9,13 @@
 //! everything continues by itself when witnesses come back. What this rules out: a quorum that
 //! never meets because each witness cosigns another size, and publication that waits for witnesses
 //! that the quorum does not need.
+//!
+//! With a second policy, of witnesses that accept heads only so often, some heads are also shown to
+//! those, in rounds of their own. The newest that they cosigned is kept with the published head.
 
 mod asker;
 mod pace;
+mod second;
 mod status;
 mod witness;
 
@@ -25,15 +29,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::second::SecondRounds;
 pub use self::status::{Alarm, Clears, Status, StatusBoard, WitnessStatus};
 use self::witness::Target;
 pub use self::witness::{Comparison, Failure, Intervals, WitnessNode};
 use crate::clock::Clock;
-use crate::head::{Published, PublishedHead, SignedHead};
-use crate::ledger::{Ledger, put_published};
+use crate::head::{Published, PublishedHead, PublishedSecond, SignedHead};
+use crate::ledger::{Ledger, put_published, put_second};
 use crate::metrics::Metrics;
 use crate::signer::LogSigner;
-use crate::storage::CommitError;
+use crate::storage::{Batch, CommitError};
 
 /// How long a round tries for its head before it takes a newer one.
 const ROUND: Duration = Duration::from_secs(5);
@@ -78,9 +83,11 @@ pub struct Publisher {
     pub ledger: Ledger,
     /// Which witnesses to ask, and what their quorum is.
     pub policy: Arc<Policy>,
+    /// The second policy, if there is one.
+    pub second_policy: Option<Arc<Policy>>,
     /// The log's keys.
     pub signer: Arc<LogSigner>,
-    /// The witnesses, one for each address of the policy.
+    /// The witnesses, one for each address of the policies.
     pub witnesses: Vec<WitnessNode>,
     /// How publication is doing, with the witnesses in the order of `witnesses`.
     pub board: StatusBoard,
@@ -104,16 +111,22 @@ impl Publisher {
     /// [`PublisherError`]; an operator has to look.
     pub async fn run(mut self) -> Result<(), PublisherError> {
         let (target, _) = watch::channel(None::<Arc<Target>>);
+        let (second_target, _) = watch::channel(None::<Arc<Target>>);
+        let second_policy = self.second_policy.clone();
+        let mut second = second_policy.map(|policy| SecondRounds::new(policy, &self.witnesses));
         let (answers, mut cosigned) = mpsc::channel(64);
         let (stops, mut stopped) = mpsc::channel(1);
         let mut tasks = tokio::task::JoinSet::new();
         for (index, witness) in std::mem::take(&mut self.witnesses).into_iter().enumerate() {
             let asker = asker::Asker {
+                target: match witness.is_second() {
+                    true => second_target.subscribe(),
+                    false => target.subscribe(),
+                },
                 witness,
                 index,
                 ledger: self.ledger.clone(),
                 verifier: self.signer.verifier(),
-                target: target.subscribe(),
                 answers: answers.clone(),
                 stops: stops.clone(),
                 board: self.board.clone(),
@@ -145,7 +158,13 @@ impl Publisher {
                     let entry = || (Arc::clone(&head), head.note.clone());
                     notes.entry(size).or_insert_with(entry);
                     let note = head.note.clone();
-                    target.send_replace(Some(Arc::new(Target { size, note })));
+                    let asked = Some(Arc::new(Target { size, note }));
+                    if let Some(second) = &mut second
+                        && second.begin(size, &head.note, published)
+                    {
+                        second_target.send_replace(asked.clone());
+                    }
+                    target.send_replace(asked);
                     round = Some(Round {
                         size,
                         until: Instant::now() + ROUND,
@@ -164,12 +183,12 @@ impl Publisher {
                 Some(error) = stopped.recv() => return Err(error),
                 Some(Cosigned { size, lines }) = cosigned.recv() => {
                     if let Some((_, note)) = notes.get_mut(&size) {
-                        for line in lines {
-                            if let Err(error) = note.add(line) {
-                                tracing::warn!(%error, "a cosignature does not fit the note");
-                            }
-                        }
+                        add_lines(note, &self.policy, &lines);
                         self.publish_if_met(&notes, size).await?;
+                    }
+                    if let Some(second) = &mut second {
+                        second.add(size, &lines);
+                        self.publish_second(second).await?;
                     }
                 }
                 () = tokio::time::sleep_until(until), if round.is_some() => {}
@@ -186,9 +205,9 @@ impl Publisher {
     /// Stores a published note, for the next start. Lines that come later are not stored: the next
     /// round has new ones. Without space the note is published all the same, since everything that
     /// it commits to is durable, and the next start begins with an earlier head.
-    async fn store(&self, note: &SignedNote) -> Result<(), PublisherError> {
-        let (ledger, bytes) = (self.ledger.clone(), note.to_bytes());
-        let commit = move || ledger.store().commit(put_published(&bytes));
+    async fn store(&self, rows: Batch) -> Result<(), PublisherError> {
+        let ledger = self.ledger.clone();
+        let commit = move || ledger.store().commit(rows);
         match tokio::task::spawn_blocking(commit).await? {
             Ok(()) => Ok(()),
             Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
@@ -217,30 +236,46 @@ impl Publisher {
             published.signed.size == size
                 && published.note.signatures().len() < note.signatures().len()
         });
-        let cosigned = |key: &VerifierKey| note.signatures().iter().any(|line| line.claims(key));
-        // Every line was verified when it came, so its presence is enough.
-        if !(newer || grown)
-            || !self
-                .policy
-                .is_satisfied_by(|witness| cosigned(witness.key()))
-        {
+        if !(newer || grown) || !is_satisfied(&self.policy, note) {
             return Ok(());
         }
         if newer {
-            self.store(note).await?;
+            self.store(put_published(&note.to_bytes())).await?;
         }
         let now_s = self.clock.now_s();
         let large = large_keys(&self.signer, &self.policy);
-        self.published.set(Published::new(
-            Arc::clone(head),
-            note.clone(),
-            &large,
-            now_s,
-        ));
+        let second = current.and_then(|published| published.second.clone());
+        let published = Published::new(Arc::clone(head), note.clone(), &large, now_s);
+        self.published.set(published.with_second(second));
         self.metrics.published(head, newer, self.clock.now_ms());
         if newer {
             self.quorum_is_met();
         }
+        Ok(())
+    }
+
+    /// Keeps the newest head of the second policy that the published head extends.
+    async fn publish_second(&self, second: &SecondRounds) -> Result<(), PublisherError> {
+        let Some(published) = self.published.current() else {
+            return Ok(());
+        };
+        let Some((size, note)) = second.newest(published.signed.size) else {
+            return Ok(());
+        };
+        let lines = note.signatures().len();
+        let is_newer = |current: &Arc<PublishedSecond>| {
+            current.size < size || current.size == size && current.lines < lines
+        };
+        if !published.second.as_ref().is_none_or(is_newer) {
+            return Ok(());
+        }
+        self.store(put_second(&note.to_bytes())).await?;
+        let large = large_keys(&self.signer, &second.policy);
+        let now_s = self.clock.now_s();
+        let second = Arc::new(PublishedSecond::new(size, note, &large, now_s));
+        self.metrics.second_published(&second);
+        let published = Published::clone(&published);
+        self.published.set(published.with_second(Some(second)));
         Ok(())
     }
 
@@ -267,6 +302,26 @@ impl Publisher {
                 lost_s,
                 "the quorum of witnesses is back: heads are published"
             );
+        }
+    }
+}
+
+/// Whether a note has the lines that a policy asks for. They were verified when they came.
+fn is_satisfied(policy: &Policy, note: &SignedNote) -> bool {
+    let cosigned = |key: &VerifierKey| note.signatures().iter().any(|line| line.claims(key));
+    policy.is_satisfied_by(|witness| cosigned(witness.key()))
+}
+
+/// Adds the lines to a note that are by witnesses of the policy: others are of no use to its
+/// readers.
+fn add_lines(note: &mut SignedNote, policy: &Policy, lines: &[SignatureLine]) {
+    let is_known = |line: &&SignatureLine| {
+        let mut witnesses = policy.witnesses().iter();
+        witnesses.any(|witness| line.claims(witness.key()))
+    };
+    for line in lines.iter().filter(is_known) {
+        if let Err(error) = note.add(line.clone()) {
+            tracing::warn!(%error, "a cosignature does not fit the note");
         }
     }
 }

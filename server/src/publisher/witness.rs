@@ -35,6 +35,8 @@ pub struct WitnessNode {
     url: String,
     keys: Vec<VerifierKey>,
     interval: Duration,
+    in_first: bool,
+    in_second: bool,
     client: reqwest::Client,
 }
 
@@ -154,45 +156,69 @@ pub enum Comparison {
 }
 
 impl WitnessNode {
-    /// The witnesses of a policy that have an address, one for each address.
+    /// The witnesses of the policies that have an address, one for each address. A key that both
+    /// policies list is asked where the first one says.
     ///
     /// # Errors
     ///
     /// When no HTTP client can be made, an address is not UTF-8, or an interval is for a witness
-    /// that is not in the policy; the operator is at fault.
-    pub fn of_policy(policy: &Policy, intervals: &Intervals) -> Result<Vec<Self>, String> {
+    /// that is in no policy; the operator is at fault.
+    pub fn of_policies(
+        policy: &Policy,
+        second: Option<&Policy>,
+        intervals: &Intervals,
+    ) -> Result<Vec<Self>, String> {
         let client = fetch::client(TIMEOUTS).map_err(|error| error.to_string())?;
-        let names = || policy.witnesses().iter().map(|witness| witness.name());
+        let first = policy.witnesses().iter().map(|witness| (witness, false));
+        let second = second.into_iter().flat_map(|policy| policy.witnesses());
+        let all = first.chain(second.map(|witness| (witness, true)));
         for name in intervals.keys() {
-            if !names().any(|other| other.as_bytes() == name.as_bytes()) {
+            let mut names = all.clone().map(|(witness, _)| witness.name().as_bytes());
+            if !names.any(|other| other == name.as_bytes()) {
                 return Err(format!(
-                    "witness_interval_s: the policy has no witness {name}"
+                    "witness_interval_s: no policy has a witness {name}"
                 ));
             }
         }
         let mut nodes: Vec<Self> = Vec::new();
-        for witness in policy.witnesses() {
+        for (witness, is_second) in all {
             let Some(url) = witness.url() else { continue };
             let url = str::from_utf8(url).map_err(|_| "a witness's address is not UTF-8")?;
             let url = url.trim_end_matches('/').to_owned();
-            let name = str::from_utf8(witness.name().as_bytes()).ok();
-            let interval = name.and_then(|name| intervals.get(name));
-            let interval = interval.copied().unwrap_or_default();
-            let key = witness.key().clone();
-            match nodes.iter_mut().find(|node| node.url == url) {
-                Some(node) => {
-                    node.keys.push(key);
-                    node.interval = node.interval.max(interval);
-                }
-                None => nodes.push(Self {
+            let key = witness.key();
+            let known = |node: &Self| node.keys.contains(key) || node.url == url;
+            let at = nodes.iter().position(known).unwrap_or_else(|| {
+                nodes.push(Self {
                     url,
-                    keys: vec![key],
-                    interval,
+                    keys: Vec::new(),
+                    interval: Duration::ZERO,
+                    in_first: false,
+                    in_second: false,
                     client: client.clone(),
-                }),
+                });
+                nodes.len() - 1
+            });
+            let node = &mut nodes[at];
+            if !node.keys.contains(key) {
+                node.keys.push(key.clone());
             }
+            let name = str::from_utf8(witness.name().as_bytes()).ok();
+            let interval = name.and_then(|name| intervals.get(name)).copied();
+            node.interval = node.interval.max(interval.unwrap_or_default());
+            node.in_first |= !is_second;
+            node.in_second |= is_second;
         }
         Ok(nodes)
+    }
+
+    /// Whether the witness is asked in the rounds of the second policy.
+    pub fn is_second(&self) -> bool {
+        self.in_second && (!self.in_first || !self.interval.is_zero())
+    }
+
+    /// Whether this is one of the witness's keys.
+    pub fn has_key(&self, key: &VerifierKey) -> bool {
+        self.keys.contains(key)
     }
 
     /// Where the witness is asked.

@@ -1,6 +1,8 @@
 //! `candor-server run`: everything put together, and taken apart again in order.
 
 mod grpc;
+mod heads;
+mod policies;
 mod running;
 
 use std::net::SocketAddr;
@@ -8,8 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use candor_core::limits::{KEY_NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
-use candor_core::note::{Checkpoint, LogVerifyError, Policy, PolicyLog, SignedNote};
+use candor_core::note::LogVerifyError;
 use candor_host::{durable, http as edge};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -17,20 +18,20 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::heads::last_published;
+use self::policies::Policies;
 pub use self::running::Running;
 use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
 use crate::api::{FEEDS_MAX, READS_MAX, RegistrarToken, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::head::{Freshness, Published, PublishedHead, SignedHead};
+use crate::head::{Freshness, PublishedHead};
 use crate::http::{self, Pages};
 use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
-use crate::publisher::{
-    Comparison, Publisher, PublisherError, StatusBoard, WitnessNode, large_keys,
-};
+use crate::publisher::{Comparison, Publisher, PublisherError, StatusBoard, WitnessNode};
 use crate::sequencer::admission::Admission;
 use crate::sequencer::commit::Committer;
 use crate::sequencer::ladders::Ladders;
@@ -140,19 +141,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 ///
 /// [`RunError`]; its message says what an operator can do.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
-    let policy = Arc::new(config.read_policy()?);
     let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
     let registrar = Arc::new(read_token(&config.registrar_token)?);
-    let witnesses = WitnessNode::of_policy(&policy, &config.intervals());
-    let witnesses = witnesses.map_err(|message| RunError::Policy {
-        path: config.policy.clone(),
-        message,
-    })?;
     let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
-    check_policy(&policy, &signer).map_err(|message| RunError::Policy {
-        path: config.policy.clone(),
-        message: message.to_owned(),
-    })?;
+    let policies = Policies::read(&config, &signer)?;
     let clock = Clock::system();
     let http_listener = listen(config.http_listen).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
@@ -162,14 +154,19 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let ledger = open(&config).await?;
     let recovered = {
         let (ledger, signer, vrf) = (ledger.clone(), Arc::clone(&signer), Arc::clone(&vrf));
-        let (clock, policy) = (clock.clone(), Arc::clone(&policy));
+        let clock = clock.clone();
         tokio::task::spawn_blocking(move || {
             let tip = recovery::recover(&ledger, &signer, vrf.public_key(), &anchor, &clock)?;
-            let last = last_published(&ledger, &signer, &policy, &tip.skeleton, tip.size)?;
-            Ok::<_, RunError>((tip, last, anchor))
+            let last = last_published(&ledger, &signer, &policies, &tip.skeleton, tip.size)?;
+            Ok::<_, RunError>((tip, last, anchor, policies))
         })
     };
-    let (tip, last, anchor) = recovered.await??;
+    let (tip, last, anchor, policies) = recovered.await??;
+    let Policies {
+        first: policy,
+        second: second_policy,
+        witnesses,
+    } = policies;
     tracing::info!(
         origin = config.origin,
         records = tip.size,
@@ -180,9 +177,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
 
     let metrics = Arc::new(Metrics::new());
     let published = Arc::new(PublishedHead::starting_at(tip.size));
-    if let Some((signed, note, at_s)) = last {
-        let large = large_keys(&signer, &policy);
-        published.set(Published::new(Arc::new(signed), note, &large, at_s));
+    if let Some(last) = last {
+        if let Some(second) = &last.second {
+            metrics.second_published(second);
+        }
+        published.set(last);
     }
     metrics.recovered(&tip);
     let (ladders, completed) = Ladders::new(vrf)?;
@@ -218,6 +217,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let publisher = Publisher {
         ledger: ledger.clone(),
         policy,
+        second_policy,
         signer,
         witnesses,
         board: board.clone(),
@@ -284,25 +284,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     })
 }
 
-/// A policy that this log can meet: it lists only this log, and witnesses with addresses suffice.
-fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str> {
-    let own = signer.keys();
-    let is_own = |log: &PolicyLog| own.iter().any(|key| key == log.key());
-    if policy.logs().is_empty() || !policy.logs().iter().all(is_own) {
-        return Err("the policy must list the keys of this log, and no others");
-    }
-    if !policy.is_satisfied_by(|witness| witness.url().is_some()) {
-        return Err("the quorum needs witnesses for which the policy has no address");
-    }
-    let lines = own.len() + policy.witnesses().len();
-    let large = large_keys(signer, policy).len();
-    // An ML-DSA-44 line is about 3.3 KiB and its key's name.
-    if lines > NOTE_SIGNATURES_MAX || large * (3584 + KEY_NAME_BYTES_MAX) > NOTE_BYTES_MAX {
-        return Err("the policy lists more witness keys than fit one signed head");
-    }
-    Ok(())
-}
-
 /// Reads the registrar's token. One that could be guessed is refused.
 fn read_token(path: &Path) -> Result<RegistrarToken, RunError> {
     let token = durable::read_bounded(path, TOKEN_BYTES_MAX)?;
@@ -354,47 +335,6 @@ fn load_ahead(ledger: &Ledger, ladders: &Ladders, shutdown: &CancellationToken) 
             Err(error) => tracing::warn!(%error, "accounts could not be loaded ahead"),
         }
     });
-}
-
-/// The head that was published last, so that lookups are answered before witnesses are.
-fn last_published(
-    ledger: &Ledger,
-    signer: &LogSigner,
-    policy: &Policy,
-    newest: &crate::map::Skeleton,
-    newest_size: u64,
-) -> Result<Option<(SignedHead, SignedNote, u64)>, RunError> {
-    let Some(bytes) = ledger.published()? else {
-        return Ok(None);
-    };
-    let damaged = |_| LedgerError::Damaged {
-        table: "checkpoints",
-    };
-    let note = SignedNote::parse(&bytes).map_err(damaged)?;
-    let verified = signer.verifier().verify(&note)?;
-    let checkpoint: &Checkpoint = verified.checkpoint();
-    let (size, root) = (checkpoint.size(), *checkpoint.root());
-    if size > newest_size || size < 2 || ledger.root(size)? != root {
-        return Err(RecoveryError::Mismatch {
-            what: "published head",
-        }
-        .into());
-    }
-    // The policy may be another one than the head was published under.
-    if let Err(error) = policy.verify_checkpoint(&note) {
-        tracing::warn!(%error, "the head published last does not satisfy the policy");
-        return Ok(None);
-    }
-    let skeleton = if size == newest_size {
-        newest.clone()
-    } else {
-        let record = candor_core::epoch::EpochRecord::decode(&ledger.record(size - 1)?)
-            .map_err(|_| LedgerError::Damaged { table: "records" })?;
-        recovery::load_map(ledger, &ledger.leaves(size - 1), &record.prefix_tree)?
-    };
-    let head = SignedHead::new(ledger, size, root, skeleton, verified.to_note())?;
-    let published_s = head.timestamp_ms / 1000;
-    Ok(Some((head, note, published_s)))
 }
 
 /// Asks every witness what it holds. One that holds more than the store, or something else, proves

@@ -64,6 +64,7 @@ async fn what_a_device_is_answered_verifies() {
         queries: queries.into(),
         verified_size: known.size,
         post_quantum: true,
+        second_verified_size: None,
     };
     let batch = server
         .directory()
@@ -97,6 +98,8 @@ async fn what_a_device_is_answered_verifies() {
         query: Some(to_wire(ALICE, Query::GREATEST)),
         verified_size: head.known().size,
         post_quantum: false,
+        // There is no second head to send.
+        second_verified_size: Some(0),
     };
     assert!(
         server

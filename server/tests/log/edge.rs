@@ -104,6 +104,7 @@ async fn hostile_requests_get_a_typed_refusal() {
         let request = v1::GetHeadRequest {
             verified_size,
             post_quantum: false,
+            second_verified_size: Some(verified_size),
         };
         server.log().get_head(request).await.unwrap();
     }

@@ -15,6 +15,7 @@ mod harness;
 mod ladders;
 mod pipeline;
 mod publisher;
+mod second;
 mod sequencer;
 mod site;
 mod steps;

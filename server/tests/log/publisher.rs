@@ -19,23 +19,28 @@ use super::witnesses::{Mode, Witness, policy};
 const ALICE: &str = "acct:alice";
 
 /// A log with a real publisher.
-struct Log {
-    process: Process,
+pub struct Log {
+    pub process: Process,
     policy: Arc<Policy>,
-    board: StatusBoard,
-    metrics: Arc<Metrics>,
+    pub board: StatusBoard,
+    pub metrics: Arc<Metrics>,
     publishing: JoinHandle<Result<(), PublisherError>>,
     unpublish: CancellationToken,
 }
 
 impl Log {
-    fn start(world: &World, policy: Arc<Policy>) -> Self {
-        Self::start_with(world, policy, &Intervals::new())
+    pub fn start(world: &World, policy: Arc<Policy>) -> Self {
+        Self::start_with(world, policy, None, &Intervals::new())
     }
 
-    fn start_with(world: &World, policy: Arc<Policy>, intervals: &Intervals) -> Self {
+    pub fn start_with(
+        world: &World,
+        policy: Arc<Policy>,
+        second: Option<Arc<Policy>>,
+        intervals: &Intervals,
+    ) -> Self {
         let process = world.start_unpublished(EAGER, world.inlet()).unwrap();
-        let witnesses = WitnessNode::of_policy(&policy, intervals).unwrap();
+        let witnesses = WitnessNode::of_policies(&policy, second.as_deref(), intervals).unwrap();
         let urls = witnesses.iter().map(WitnessNode::url);
         let board = StatusBoard::new(urls, world.clock().now_s());
         let metrics = Arc::new(Metrics::new());
@@ -43,6 +48,7 @@ impl Log {
         let publisher = Publisher {
             ledger: world.ledger(),
             policy: Arc::clone(&policy),
+            second_policy: second,
             signer: Arc::clone(&world.signer),
             witnesses,
             board: board.clone(),
@@ -63,7 +69,7 @@ impl Log {
     }
 
     /// Waits until a head of this size is published, and checks its cosignatures.
-    async fn published(&self, size: u64) {
+    pub async fn published(&self, size: u64) {
         let mut progress = self.process.published.progress();
         let is_published = |_: &u64| {
             self.process
@@ -81,7 +87,7 @@ impl Log {
     }
 
     /// Waits until the published head is cosigned by this key.
-    async fn cosigned_by(&self, key: &VerifierKey) {
+    pub async fn cosigned_by(&self, key: &VerifierKey) {
         let mut progress = self.process.published.progress();
         let is_cosigned = |_: &u64| {
             let head = self.process.published.current();
@@ -95,7 +101,7 @@ impl Log {
     }
 
     /// Waits until the witness at `index` is told about on the status page.
-    async fn status(&self, index: usize, is: impl Fn(&WitnessStatus) -> bool) {
+    pub async fn status(&self, index: usize, is: impl Fn(&WitnessStatus) -> bool) {
         let polled = async {
             while !is(&self.board.lock().witnesses[index]) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -107,7 +113,7 @@ impl Log {
     }
 
     /// Waits until the quorum is said to be met or lost.
-    async fn quorum(&self, is_met: bool) {
+    pub async fn quorum(&self, is_met: bool) {
         let polled = async {
             while self.board.lock().quorum_lost_s.is_none() != is_met {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -117,25 +123,25 @@ impl Log {
     }
 
     /// What a scraper reads.
-    fn scrape(&self, now_s: u64) -> String {
+    pub fn scrape(&self, now_s: u64) -> String {
         self.metrics.publication(&self.board.lock(), now_s);
         self.metrics.registry.text()
     }
 
-    async fn submit(&self, version: u32) -> u64 {
+    pub async fn submit(&self, version: u32) -> u64 {
         self.process
             .submit(ALICE, version, &value(ALICE, version))
             .await
             .unwrap()
     }
 
-    async fn stop(self) {
+    pub async fn stop(self) {
         self.process.stop().await.unwrap();
         self.unpublish.cancel();
         self.publishing.await.unwrap().unwrap();
     }
 
-    async fn contradicted(self) -> String {
+    pub async fn contradicted(self) -> String {
         let ended = tokio::time::timeout(LONG, self.publishing)
             .await
             .unwrap()
@@ -286,9 +292,9 @@ async fn alarms_stand_until_they_are_explained() {
         let alarms = board.witnesses.iter().map(|it| it.alarm.is_some());
         alarms.collect::<Vec<_>>()
     };
-    for index in 1..4 {
+    for (index, witness) in witnesses.iter().enumerate().skip(1) {
         log.status(index, |status| status.alarm.is_some()).await;
-        witnesses[index].set(Mode::Honest);
+        witness.set(Mode::Honest);
     }
     for index in 1..4 {
         log.status(index, |status| status.size >= 2).await;
@@ -340,9 +346,9 @@ async fn a_witness_with_an_interval_is_asked_seldom() {
     let policy = policy(&world, &[&prompt, &seldom], "quorum w1");
     let hour = Duration::from_secs(3600);
     let unknown = Intervals::from([("w3".to_owned(), hour)]);
-    assert!(WitnessNode::of_policy(&policy, &unknown).is_err());
+    assert!(WitnessNode::of_policies(&policy, None, &unknown).is_err());
     let intervals = Intervals::from([("w2".to_owned(), hour)]);
-    let log = Log::start_with(&world, policy, &intervals);
+    let log = Log::start_with(&world, policy, None, &intervals);
     log.published(2).await;
     log.status(1, |status| status.size == 2).await;
     for version in 0..3 {

@@ -1,0 +1,250 @@
+//! The heads of an answer: verified against what is asked and what is remembered, and then
+//! remembered themselves.
+
+use candor_core::Hash;
+use candor_core::answer::{
+    ConfigProof, HeadError, HeadProof, KnownHead, SecondHead, SecondHeadError, VerifiedConfig,
+};
+use candor_core::crypto::VrfPublicKey;
+use candor_core::note::{Checkpoint, SignedNote, VerifiedCheckpoint};
+use candor_proto::{Bytes, WireError, hashes_from_wire, head_from_wire, second_from_wire, v1};
+
+use crate::client::{Client, Session};
+use crate::error::{Error, Evidence};
+use crate::memory::{Kind, LogMemory, fewest_lines, key};
+use crate::store::Store;
+
+/// What the server need not send, because it was verified before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verified {
+    /// Size of the head; 0 without one.
+    pub(crate) size: u64,
+    /// Size of the second head, 0 without one; `None` if none is asked for.
+    pub(crate) second_size: Option<u64>,
+}
+
+/// The heads of an answer, as they came.
+pub(crate) struct HeadAnswer {
+    pub(crate) head: Option<HeadProof>,
+    pub(crate) consistency: Vec<Hash>,
+    pub(crate) second: Option<SecondHead>,
+}
+
+impl HeadAnswer {
+    pub(crate) fn new(
+        head: Option<v1::Head>,
+        consistency: &[Bytes],
+        second: Option<v1::SecondHead>,
+    ) -> Result<Self, WireError> {
+        Ok(Self {
+            head: head.map(head_from_wire).transpose()?,
+            consistency: hashes_from_wire(consistency)?,
+            second: second.map(second_from_wire).transpose()?,
+        })
+    }
+
+    /// The heads of an answer that must have a first one.
+    pub(crate) fn whole(response: v1::GetHeadResponse) -> Result<Self, WireError> {
+        match response.head {
+            None => Err(WireError::Missing { field: "head" }),
+            head => Self::new(head, &response.consistency, response.second),
+        }
+    }
+}
+
+impl<S: Store> Client<S> {
+    /// Asks the server for everything.
+    pub(crate) fn nothing_verified(&self) -> Verified {
+        Verified {
+            size: 0,
+            second_size: self.trust().second().map(|_| 0),
+        }
+    }
+}
+
+impl<S: Store> Session<S> {
+    /// What the server need not send.
+    pub(crate) fn verified(&self) -> Verified {
+        let nothing = self.client.nothing_verified();
+        let Some(log) = &self.log else { return nothing };
+        let now_s = self.client.now_s();
+        let second_size = self.client.trust().second().map(|trust| {
+            // One that no longer satisfies the policy is as good as none.
+            let second = log.second.as_ref().map(|note| trust.verify(note, now_s));
+            second.map_or(0, |it| it.map_or(0, |it| it.checkpoint().size()))
+        });
+        Verified {
+            size: log.known.size,
+            second_size,
+        }
+    }
+
+    /// Verifies an answer's heads against what is remembered (checks 1 to 3, and those of the
+    /// second head), and at the first contact with a log also fetches and verifies its
+    /// configuration.
+    pub(crate) async fn accept_heads(
+        &mut self,
+        answer: &HeadAnswer,
+    ) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
+        let (verified, known, note) = match &answer.head {
+            Some(head) => self.verify_head(head, &answer.consistency)?,
+            None => self.verify_known_head()?,
+        };
+        let second = self.verify_second(answer.second.as_ref(), &verified, &note)?;
+        let config = match &self.log {
+            Some(log) => log.config.clone(),
+            None => self.fetch_config(&verified).await?.1.config().clone(),
+        };
+        let note = match &answer.head {
+            Some(_) => fewest_lines(self.client.trust().policy(), &note, &verified),
+            None => note,
+        };
+        self.settle(LogMemory {
+            known,
+            config,
+            note,
+            second,
+        })?;
+        Ok((verified, known))
+    }
+
+    /// As [`Self::accept_heads`], for an answer with a first head but without a consistency proof,
+    /// which is asked for.
+    pub(crate) async fn accept_whole_heads(
+        &mut self,
+        answer: &mut HeadAnswer,
+    ) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
+        let old_size = self.log.as_ref().map_or(0, |log| log.known.size);
+        let new_size = answer.head.as_ref().map_or(0, claimed_size);
+        answer.consistency = if 0 < old_size && old_size < new_size {
+            self.client.rpc().consistency(old_size, new_size).await?
+        } else {
+            Vec::new()
+        };
+        self.accept_heads(answer).await
+    }
+
+    /// An answer may leave out the head that the device holds already, while that is current.
+    fn verify_known_head(&self) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
+        let log = self.log.as_ref().ok_or(Error::HeadMissing)?;
+        let trust = self.client.trust();
+        // The policy may be another one than when the note was stored.
+        let verified = trust.policy().verify_checkpoint(&log.note);
+        let verified = verified.map_err(|_| Error::HeadMissing)?;
+        if verified.quorum_timestamp_s().is_some() {
+            verified
+                .check_freshness(self.client.now_s(), trust.max_age_s(), trust.skew_s())
+                .map_err(HeadError::from)?;
+        }
+        Ok((verified, log.known, log.note.clone()))
+    }
+
+    fn verify_head(
+        &self,
+        head: &HeadProof,
+        consistency: &[Hash],
+    ) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
+        let known = self.log.as_ref().map(|log| &log.known);
+        let trust = self.client.trust();
+        let verified = head
+            .verify(trust, known, consistency, self.client.now_s())
+            .map_err(|error| self.accuse(head, error))?;
+        let note = SignedNote::parse(&head.checkpoint).map_err(HeadError::from)?;
+        Ok((verified.checkpoint().clone(), verified.known(), note))
+    }
+
+    /// Verifies the second head, if one is asked for, under the first one, `head`. An answer may
+    /// leave it out too: what is remembered was found to be part of the log that was known then,
+    /// and the first head extends that one.
+    fn verify_second(
+        &self,
+        second: Option<&SecondHead>,
+        head: &VerifiedCheckpoint,
+        head_note: &SignedNote,
+    ) -> Result<Option<SignedNote>, Error> {
+        let trust = self.client.trust();
+        let Some(asked) = trust.second() else {
+            return Ok(None);
+        };
+        let now_s = self.client.now_s();
+        let Some(second) = second else {
+            let known = self.log.as_ref().and_then(|log| log.second.clone());
+            let known = known.ok_or(SecondHeadError::Missing)?;
+            asked.verify(&known, now_s)?;
+            return Ok(Some(known));
+        };
+        let verified = second
+            .verify(asked, head, now_s)
+            .map_err(|error| self.accuse_second(second, Some(head_note), error))?;
+        let note = SignedNote::parse(&second.checkpoint).map_err(SecondHeadError::from)?;
+        Ok(Some(fewest_lines(asked.policy(), &note, &verified)))
+    }
+
+    /// Looks for evidence in a head that was refused: whatever else is wrong with it, if the log
+    /// signed it and it contradicts what the log signed before, the log lied.
+    pub(crate) fn accuse(&self, head: &HeadProof, error: HeadError) -> Error {
+        self.find_evidence(&head.checkpoint, None)
+            .unwrap_or_else(|| error.into())
+    }
+
+    /// As [`Self::accuse`] for a second head, which may also contradict the first one.
+    pub(crate) fn accuse_second(
+        &self,
+        second: &SecondHead,
+        head: Option<&SignedNote>,
+        error: SecondHeadError,
+    ) -> Error {
+        self.find_evidence(&second.checkpoint, head)
+            .unwrap_or_else(|| error.into())
+    }
+
+    fn find_evidence(&self, checkpoint: &[u8], head: Option<&SignedNote>) -> Option<Error> {
+        let refused = SignedNote::parse(checkpoint).ok()?;
+        let log = self.log.as_ref();
+        let remembered = log.map(|log| &log.note);
+        let second = log.and_then(|log| log.second.as_ref());
+        let earlier = remembered.into_iter().chain(second).chain(head);
+        let verifier = self.client.log_verifier();
+        let mut found = earlier.filter_map(|it| Evidence::new(&verifier, it, &refused).ok());
+        let evidence = Box::new(found.next()?);
+        let size = claimed_size_of(&refused);
+        Some(Error::SplitView { size, evidence })
+    }
+
+    /// Fetches the configuration and its proof at a verified checkpoint.
+    pub(crate) async fn fetch_config(
+        &self,
+        head: &VerifiedCheckpoint,
+    ) -> Result<(ConfigProof, VerifiedConfig), Error> {
+        let response = self.client.rpc().config(head.checkpoint().size()).await?;
+        let proof = ConfigProof {
+            config: response.config.into(),
+            inclusion: hashes_from_wire(&response.inclusion)?,
+        };
+        let verified = proof.verify(head)?;
+        Ok((proof, verified))
+    }
+
+    fn settle(&mut self, log: LogMemory) -> Result<(), Error> {
+        let vrf = VrfPublicKey::from_bytes(&log.config.vrf_public_key)
+            .map_err(candor_core::answer::ConfigError::from)?;
+        self.vrf = Some(vrf);
+        if self.log.as_ref() != Some(&log) {
+            let origin = self.client.origin();
+            let change = (key(Kind::Log, origin, b""), Some(log.encode()));
+            self.changes.push(change);
+            self.log = Some(log);
+        }
+        Ok(())
+    }
+}
+
+/// The size that an unverified head claims, to ask for a proof up to there.
+fn claimed_size(head: &HeadProof) -> u64 {
+    let note = SignedNote::parse(&head.checkpoint);
+    note.map_or(0, |note| claimed_size_of(&note))
+}
+
+fn claimed_size_of(note: &SignedNote) -> u64 {
+    Checkpoint::parse(note.text()).map_or(0, |checkpoint| checkpoint.size())
+}
