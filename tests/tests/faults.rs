@@ -57,6 +57,13 @@ async fn assert_published<S: Store>(device: &Client<S>, name: &str, count: u32) 
     }
 }
 
+/// A page of the server's HTTP port.
+async fn page(system: &System, path: &str) -> String {
+    let url = format!("http://{}{path}", system.server.http);
+    let answer = http().unwrap().get(url).send().await.unwrap();
+    answer.text().await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_witness_down_delays_nobody_and_a_lost_quorum_recovers() {
     let (_folder, mut system) = started(3).await;
@@ -72,6 +79,17 @@ async fn one_witness_down_delays_nobody_and_a_lost_quorum_recovers() {
     let outcome = device.publish(0, &value(&second, 1)).await.unwrap();
     assert!(matches!(outcome, Published::Committed(_)), "{outcome:?}");
     assert!(device.lookup(&second).await.unwrap().newest().is_none());
+    assert!(
+        page(&system, "/metrics")
+            .await
+            .contains("candor_quorum_lost 1")
+    );
+    assert!(page(&system, "/").await.contains("LOST"));
+    let ready = page(&system, "/readyz").await;
+    assert!(ready.starts_with("ready; the quorum"), "{ready}");
+    let told = std::fs::read_to_string(system.server.log()).unwrap();
+    let lines = told.matches("the quorum of witnesses is lost").count();
+    assert_eq!(lines, 1, "told once, not in every round");
 
     system.witnesses[1].start().await.unwrap();
     let visible = async {
@@ -82,6 +100,12 @@ async fn one_witness_down_delays_nobody_and_a_lost_quorum_recovers() {
     tokio::time::timeout(Duration::from_secs(60), visible)
         .await
         .expect("publication recovers");
+    assert!(
+        page(&system, "/metrics")
+            .await
+            .contains("candor_quorum_lost 0")
+    );
+    assert_eq!(page(&system, "/readyz").await, "ready\n");
 }
 
 /// A witness that answers everything with lies: sizes that do not exist, and nonsense lines.
@@ -123,13 +147,7 @@ async fn a_lying_witness_neither_stops_the_log_nor_counts() {
     let device = system.device().unwrap();
     let label = label("liar", 0);
     device.publish(0, &value(&label, 0)).await.unwrap();
-    let page = http()
-        .unwrap()
-        .get(format!("http://{}/", system.server.http))
-        .send()
-        .await
-        .unwrap();
-    let page = page.text().await.unwrap();
+    let page = page(&system, "/").await;
     assert!(page.contains("ALARM"), "the operator is not told:\n{page}");
 }
 
