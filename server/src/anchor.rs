@@ -48,13 +48,49 @@ pub enum AnchorError {
     },
 }
 
+/// What an anchor is kept on; its holder is the only one who writes it. A simulation brings its own.
+pub trait Medium: Send {
+    /// Reads all of it; `None` if nothing was ever written.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: the environment is at fault.
+    fn read(&self) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Replaces all of it, durably: afterwards, and after a crash, it is old or new as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]: the environment is at fault.
+    fn replace(&self, bytes: &[u8]) -> Result<(), WriteError>;
+}
+
+/// A file, locked for this process.
+struct LockedFile {
+    path: PathBuf,
+    _lock: InstanceLock,
+}
+
+impl Medium for LockedFile {
+    fn read(&self) -> Result<Option<Vec<u8>>, ReadError> {
+        match durable::read_bounded(&self.path, NOTE_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(ReadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), WriteError> {
+        durable::replace(&self.path, bytes)
+    }
+}
+
 /// The newest checkpoint that was signed, and the right to move it.
 pub struct Anchor {
-    path: PathBuf,
+    medium: Box<dyn Medium>,
     verifier: LogVerifier,
     bytes: Option<Vec<u8>>,
     newest: Option<(u64, Hash)>,
-    _lock: InstanceLock,
 }
 
 impl Anchor {
@@ -68,17 +104,26 @@ impl Anchor {
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
         let lock = InstanceLock::acquire(Path::new(&lock_path))?;
-        let bytes = read(path)?;
+        let path = path.to_owned();
+        Self::open_on(Box::new(LockedFile { path, _lock: lock }), verifier)
+    }
+
+    /// Reads the anchor of a log from `medium`.
+    ///
+    /// # Errors
+    ///
+    /// [`AnchorError`]; the operator or the environment is at fault.
+    pub fn open_on(medium: Box<dyn Medium>, verifier: LogVerifier) -> Result<Self, AnchorError> {
+        let bytes = medium.read()?;
         let newest = bytes
             .as_deref()
             .map(|bytes| parse(bytes, &verifier))
             .transpose()?;
         Ok(Self {
-            path: path.to_owned(),
+            medium,
             verifier,
             bytes,
             newest,
-            _lock: lock,
         })
     }
 
@@ -104,21 +149,13 @@ impl Anchor {
                 return Ok(());
             }
         }
-        if read(&self.path)? != self.bytes {
+        if self.medium.read()? != self.bytes {
             return Err(AnchorError::Changed);
         }
-        durable::replace(&self.path, &bytes)?;
+        self.medium.replace(&bytes)?;
         self.bytes = Some(bytes);
         self.newest = Some((size, root));
         Ok(())
-    }
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, AnchorError> {
-    match durable::read_bounded(path, NOTE_BYTES_MAX) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(ReadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -52,14 +52,35 @@ pub enum KeysError {
     Shared,
 }
 
-/// The four keys of a witness.
+/// The keys of a witness.
 #[derive(Debug)]
 pub struct Cosigner {
-    log: [Box<dyn NoteSigner>; 2],
-    map: [Box<dyn NoteSigner>; 2],
+    log: Vec<Box<dyn NoteSigner>>,
+    map: Vec<Box<dyn NoteSigner>>,
 }
 
 impl Cosigner {
+    /// A witness that cosigns logs with the keys of `log`, and their maps with those of `map`.
+    ///
+    /// # Errors
+    ///
+    /// [`KeysError::Shared`]: the operator is at fault.
+    pub fn new(
+        log: Vec<Box<dyn NoteSigner>>,
+        map: Vec<Box<dyn NoteSigner>>,
+    ) -> Result<Self, KeysError> {
+        for key in log.iter().map(|signer| signer.verifier_key()) {
+            let is_shared = |other: &Box<dyn NoteSigner>| {
+                key.algorithm() == Algorithm::Ed25519Cosignature
+                    && other.verifier_key().has_same_public_key(key)
+            };
+            if map.iter().any(is_shared) {
+                return Err(KeysError::Shared);
+            }
+        }
+        Ok(Self { log, map })
+    }
+
     /// Checks that a witness can have this name.
     ///
     /// # Errors
@@ -98,20 +119,15 @@ impl Cosigner {
         let mut pair = |name: &KeyName, classic, pq| {
             let classic = loader.signer(classic, name.clone(), Algorithm::Ed25519Cosignature)?;
             let pq = loader.signer(pq, name.clone(), Algorithm::MlDsa44)?;
-            Ok::<_, KeyError>([classic, pq])
+            Ok::<_, KeyError>(vec![classic, pq])
         };
         let log = pair(&log_name, log_classic, log_pq)?;
         let map = pair(&map_name, map_classic, map_pq)?;
-        if log[0]
-            .verifier_key()
-            .has_same_public_key(map[0].verifier_key())
-        {
-            return Err(KeysError::Shared);
-        }
-        Ok(Self { log, map })
+        Self::new(log, map)
     }
 
-    /// The public keys: Ed25519 and ML-DSA-44 of the log witness, then of the map witness.
+    /// The public keys: those of the log witness, Ed25519 before ML-DSA-44, then of the map
+    /// witness.
     pub fn keys(&self) -> impl Iterator<Item = &VerifierKey> {
         self.log
             .iter()
@@ -120,8 +136,9 @@ impl Cosigner {
     }
 
     /// How many lines [`Self::cosign`] makes.
-    pub const fn line_count(is_map_checked: bool) -> usize {
-        if is_map_checked { 4 } else { 2 }
+    pub fn line_count(&self, is_map_checked: bool) -> usize {
+        let map = if is_map_checked { self.map.len() } else { 0 };
+        self.log.len() + map
     }
 
     /// Cosigns a checkpoint, with the map's keys too if the caller has checked its map.

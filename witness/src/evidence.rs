@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use candor_core::Hash;
 use candor_core::note::{
     AddCheckpoint, Checkpoint, Evidence as Proof, SignedNote, monitoring_path,
 };
@@ -21,6 +22,7 @@ use candor_host::durable::{self, WriteError};
 use crate::decision::Submission;
 use crate::gossip::message::CONTENT_BYTES_MAX;
 use crate::gossip::{Head, contradiction_id};
+use crate::store::Change;
 
 /// Most unresolved contradictions kept of one log, so that none takes the room of another: each has
 /// three notes with one line for each of the log's keys, mostly below 12 KiB together.
@@ -45,6 +47,28 @@ pub enum Contradiction {
 }
 
 impl Contradiction {
+    /// The log signed another tree than `root`, to which its audit deltas lead.
+    pub fn of_map(submission: &Submission, root: Hash) -> Self {
+        let checkpoint = submission.checkpoint().checkpoint();
+        let computed = Checkpoint::new(checkpoint.origin(), checkpoint.size(), root);
+        Self::Map(computed.expect("origin and size are those of a checkpoint"))
+    }
+
+    /// What is suspended because of it: after two signed trees of one size the log, after a tree
+    /// that does not follow from the deltas its map. Without a proof, nothing.
+    pub fn alarm(&self, submission: &Submission) -> Option<Change> {
+        let size = submission.checkpoint().checkpoint().size();
+        match self {
+            Self::Fork(_) => Some(Change::Fork {
+                reason: format!("two signed checkpoints of size {size}"),
+            }),
+            Self::Map(_) => Some(Change::MapAlarm {
+                reason: format!("the audit deltas lead to another root at size {size}"),
+            }),
+            Self::Unresolved(_) => None,
+        }
+    }
+
     /// The kind, as directories and metrics name it.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -246,7 +270,6 @@ fn ensure_directory(path: &Path) -> Result<(), WriteError> {
 mod tests {
     use super::*;
     use crate::decision::admit;
-    use candor_core::Hash;
     use candor_core::crypto::Ed25519SecretKey;
     use candor_core::note::{KeyName, LogVerifier, NoteSigner as _, SoftwareSigner};
 

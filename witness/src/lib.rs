@@ -39,7 +39,7 @@ pub mod server;
 pub mod state;
 pub mod store;
 mod subtrees;
-mod suspicion;
+pub mod suspicion;
 #[cfg(test)]
 mod trees;
 pub mod witness;

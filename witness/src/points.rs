@@ -44,6 +44,12 @@ impl Hook {
         self.at.as_ref().is_none_or(|at| at(point, origin))
     }
 
+    /// As [`Self::reached`], for requests that go together.
+    pub fn reached_by_all<T>(&self, point: Point, requests: &[(&str, T)]) -> bool {
+        let mut origins = requests.iter().map(|(origin, _)| origin);
+        origins.all(|origin| self.reached(point, origin))
+    }
+
     /// A request is at a point; it goes on.
     #[cfg(not(test))]
     pub const fn reached(&self, _: Point, _: &str) -> bool {

@@ -1,16 +1,26 @@
-//! What contradicts a log's record: kept as evidence, and answered by suspending what is in doubt.
+//! What follows from a submission by what is known of its log: decided by functions of values, and
+//! kept as evidence where it contradicts the record.
 
 use std::sync::Arc;
 
-use candor_core::Hash;
 use candor_core::log::ProofError;
-use candor_core::note::{Checkpoint, Evidence, SignedNote};
+use candor_core::note::{Evidence, SignatureLine, SignedNote};
 
-use crate::decision::{Refusal, Submission, decide};
+use crate::decision::{Recorded, Refusal, Submission, decide};
 use crate::evidence::Contradiction;
 use crate::gossip::{Action, Head, contradiction_id};
+use crate::state::LogState;
 use crate::store::{Change, Entry};
 use crate::witness::{AddError, Witness};
+
+/// What follows from a submission before anything is signed.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Whether it may be cosigned.
+    pub answer: Result<(), AddError>,
+    /// What contradicts it, and has to be kept before it is answered.
+    pub found: Option<Contradiction>,
+}
 
 impl Entry {
     /// Checks that nothing keeps the log from being cosigned.
@@ -22,6 +32,35 @@ impl Entry {
             Some(quarantine) => Err(AddError::Quarantined(quarantine)),
             None => Ok(()),
         }
+    }
+
+    /// Judges a submission by what is known of its log, which is the caller's to ensure.
+    pub fn judge(&self, submission: &Submission) -> Judgement {
+        if self.fork.is_some() {
+            return Judgement {
+                answer: Err(AddError::Forked),
+                found: None,
+            };
+        }
+        let answer = self.decide(submission);
+        let recorded = self.recorded();
+        let found = self.state.as_ref().and_then(|state| {
+            let note = || state.log_note().clone();
+            if submission.contradicts(&recorded) {
+                return Some(Contradiction::Fork(note()));
+            }
+            let is_unproved = matches!(
+                &answer,
+                // Of the right length: anybody can send a public checkpoint with a proof of
+                // another.
+                Err(AddError::Refused(Refusal::Inconsistent(
+                    ProofError::OldRootMismatch | ProofError::RootMismatch
+                )))
+            );
+            let is_longer = submission.checkpoint().checkpoint().size() > recorded.size;
+            (is_unproved && is_longer).then(|| Contradiction::Unresolved(note()))
+        });
+        Judgement { answer, found }
     }
 
     /// Checks that a submission follows what was signed of the log, as far as that is known: in
@@ -37,67 +76,81 @@ impl Entry {
             Some(Err(_)) | None => Err(AddError::Quarantined(quarantine)),
         }
     }
+
+    /// What is kept of the very checkpoint that is submitted, if it was cosigned last and nothing
+    /// is in doubt.
+    pub fn repeated_by(&self, submission: &Submission) -> Option<&LogState> {
+        let state = self.state.as_deref()?;
+        let new = Recorded::of(submission.checkpoint().checkpoint());
+        (state.recorded() == new && self.quarantine.is_none()).then_some(state)
+    }
+
+    /// The change that records a submission which was judged by this entry and then cosigned with
+    /// `lines` at `timestamp_s`, in POSIX seconds.
+    pub fn advance(
+        &self,
+        submission: &Submission,
+        timestamp_s: u64,
+        lines: Vec<SignatureLine>,
+    ) -> Change {
+        Change::Advance {
+            expected: self.recorded(),
+            quarantine: self.quarantine,
+            next: Arc::new(LogState::new(submission.checkpoint(), timestamp_s, lines)),
+        }
+    }
 }
 
 impl Witness {
-    /// Decides, and keeps what contradicts the record.
+    /// Judges, and keeps what contradicts the record.
     pub(crate) async fn check(
         &self,
         entry: &Entry,
         submission: &Arc<Submission>,
     ) -> Result<(), AddError> {
-        if entry.fork.is_some() {
-            return Err(AddError::Forked);
-        }
-        let recorded = entry.recorded();
-        let decision = entry.decide(submission);
-        if let Some(state) = &entry.state {
-            let note = state.log_note().clone();
-            if submission.contradicts(&recorded) {
-                self.fork(submission, note).await?;
-            } else if matches!(
-                &decision,
-                // Of the right length: anybody can send a public checkpoint with a proof of
-                // another.
-                Err(AddError::Refused(Refusal::Inconsistent(
-                    ProofError::OldRootMismatch | ProofError::RootMismatch
-                )))
-            ) && submission.checkpoint().checkpoint().size() > recorded.size
-            {
-                self.keep(submission, Contradiction::Unresolved(note)).await;
-            }
+        let Judgement { answer, found } = entry.judge(submission);
+        if let Some(found) = found {
+            self.record(submission, found).await?;
         }
         if let Some(node) = self.gossip() {
             self.stop_convicted(node.submitted(submission.checkpoint()))
                 .await?;
         }
-        decision
+        answer
     }
 
-    /// The log signed two trees of one size: it is cosigned no more.
-    async fn fork(
+    /// Keeps a contradiction, and suspends what it puts in doubt.
+    pub(crate) async fn record(
         &self,
         submission: &Arc<Submission>,
-        recorded: SignedNote,
+        found: Contradiction,
     ) -> Result<(), AddError> {
         let origin = submission.origin();
-        let log = self.logs().find(origin);
-        let evidence = log.and_then(|log| {
-            let recorded = Head::new(&log.verifier.verify(&recorded).ok()?);
-            let received = Head::new(submission.checkpoint());
-            Evidence::new(&log.verifier, recorded.note(), received.note()).ok()
-        });
-        if let Some(evidence) = evidence {
+        if let Contradiction::Fork(recorded) = &found
+            && let Some(evidence) = self.evidence_of_fork(submission, recorded)
+        {
             if let Some(node) = self.gossip() {
                 node.forked(origin, evidence.clone());
             }
             return self.convict(origin, &evidence).await;
         }
-        // The log's keys in the configuration are no longer those of the record.
-        self.keep(submission, Contradiction::Fork(recorded)).await;
-        let size = submission.checkpoint().checkpoint().size();
-        self.stop(origin, format!("two signed checkpoints of size {size}"))
-            .await
+        let alarm = found.alarm(submission);
+        self.keep(submission, found).await;
+        let Some(alarm) = alarm else { return Ok(()) };
+        match alarm {
+            Change::MapAlarm { .. } => self.metrics.map_alarm(origin, true),
+            _ => self.metrics.log_alarm(origin, true),
+        }
+        Ok(self.store.apply(origin, alarm).await?)
+    }
+
+    /// What convinces others; `None` if the log's keys in the configuration are no longer those of
+    /// the record.
+    fn evidence_of_fork(&self, submission: &Submission, recorded: &SignedNote) -> Option<Evidence> {
+        let log = self.logs().find(submission.origin())?;
+        let recorded = Head::new(&log.verifier.verify(recorded).ok()?);
+        let received = Head::new(submission.checkpoint());
+        Evidence::new(&log.verifier, recorded.note(), received.note()).ok()
     }
 
     /// Keeps evidence against a log, which is cosigned no more.
@@ -120,10 +173,6 @@ impl Witness {
                 later.size()
             ),
         };
-        self.stop(origin, reason).await
-    }
-
-    async fn stop(&self, origin: &str, reason: String) -> Result<(), AddError> {
         self.metrics.log_alarm(origin, true);
         Ok(self.store.apply(origin, Change::Fork { reason }).await?)
     }
@@ -164,25 +213,6 @@ impl Witness {
             // The first head of the log that gossip is told of contradicts nothing.
             node.cosigned(&checkpoint);
         }
-    }
-
-    /// The log signed another tree than its audit deltas lead to: its map is cosigned no more.
-    pub(crate) async fn map_contradicts(
-        &self,
-        submission: &Arc<Submission>,
-        root: Hash,
-    ) -> Result<(), AddError> {
-        let origin = submission.origin();
-        let size = submission.checkpoint().checkpoint().size();
-        let computed =
-            Checkpoint::new(origin, size, root).expect("origin and size are those of a checkpoint");
-        self.keep(submission, Contradiction::Map(computed)).await;
-        self.metrics.map_alarm(origin, true);
-        let reason = format!("the audit deltas lead to another root at size {size}");
-        Ok(self
-            .store
-            .apply(origin, Change::MapAlarm { reason })
-            .await?)
     }
 
     async fn keep(&self, submission: &Arc<Submission>, contradiction: Contradiction) {

@@ -12,14 +12,14 @@ use candor_core::note::{AddCheckpoint, Checkpoint, SignError, SignatureLine};
 use tokio::sync::Semaphore;
 
 use crate::cosigner::Cosigner;
-use crate::decision::{Recorded, Refusal, Submission, admit, read_checkpoint};
-use crate::evidence::Evidence;
+use crate::decision::{Refusal, Submission, admit, read_checkpoint};
+use crate::evidence::{Contradiction, Evidence};
 use crate::gossip::Node;
 use crate::logs::{Log, Logs};
 use crate::metrics::{Metrics, Outcome};
 use crate::points::{Hook, Point};
-use crate::state::{LogState, next_timestamp_s};
-use crate::store::{ApplyError, Change, Entry, Quarantine, Store};
+use crate::state::next_timestamp_s;
+use crate::store::{ApplyError, Entry, Quarantine, Store};
 
 /// Most requests at a time: 132 KiB each, below 140 MiB together.
 const REQUESTS_MAX: usize = 1024;
@@ -259,40 +259,34 @@ impl Witness {
         if let Some(root) = map_root.filter(|_| entry.map_alarm.is_none()) {
             is_map_checked = root == *checkpoint.root();
             if !is_map_checked {
-                self.map_contradicts(submission, root).await?;
+                let computed = Contradiction::of_map(submission, root);
+                self.record(submission, computed).await?;
             }
         }
         let timestamp_s = next_timestamp_s(now_s(), entry.state.as_deref());
-        match &entry.state {
+        match entry.repeated_by(submission) {
             // Anybody can repeat a checkpoint: within one second, and beyond what is allowed, the
             // answer is the one already given.
-            Some(state)
-                if state.recorded() == Recorded::of(checkpoint) && entry.quarantine.is_none() =>
-            {
+            Some(state) => {
                 let lines = state.cosignatures().len();
                 let is_map_refused = map_root.is_some() && !is_map_checked;
                 let has_all_lines = if is_map_refused || entry.map_alarm.is_some() {
-                    lines == Cosigner::line_count(false)
+                    lines == self.cosigner.line_count(false)
                 } else {
-                    lines >= Cosigner::line_count(is_map_checked)
+                    lines >= self.cosigner.line_count(is_map_checked)
                 };
                 if has_all_lines && (state.timestamp_s() == timestamp_s || !log.take_repeat()) {
                     return Ok(state.cosignatures().to_vec());
                 }
             }
-            _ => log.take_growth().map_err(AddError::rate_limited)?,
+            None => log.take_growth().map_err(AddError::rate_limited)?,
         }
         self.reached(Point::Decided, origin)?;
         let lines = self
             .cosign(checkpoint.clone(), is_map_checked, timestamp_s)
             .await?;
         self.reached(Point::Signed, origin)?;
-        let next = LogState::new(submission.checkpoint(), timestamp_s, lines.clone());
-        let change = Change::Advance {
-            expected: entry.recorded(),
-            quarantine: entry.quarantine,
-            next: Arc::new(next),
-        };
+        let change = entry.advance(submission, timestamp_s, lines.clone());
         if let Err(error) = self.store.apply(origin, change).await {
             // What suspends the log may have come since the decision.
             self.store.entry(origin).check_not_suspended()?;

@@ -152,7 +152,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Closes the epoch at `now_ms`.
+    /// Closes the epoch at `now_ms`; never before the one before it, whatever the clock says.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl<'a> Draft<'a> {
             superseded,
         } = map::insert(&self.tip.skeleton, &buckets, &self.leaves).map_err(LedgerError::from)?;
         let record = EpochRecord {
-            timestamp_ms: now_ms,
+            timestamp_ms: now_ms.max(self.tip.map.timestamp_ms),
             prefix_tree: skeleton.hash(),
             leaves: self.tip.map.leaves + self.leaves.len() as u64,
             audit_digest: delta.digest(),

@@ -285,8 +285,6 @@ impl Sequencer {
         agenda: &mut Agenda,
     ) -> Result<(), FatalError> {
         let started = std::time::Instant::now();
-        let now_ms = self.clock.now_ms();
-        let now_ms = now_ms.max(self.pipeline.tip().map.timestamp_ms);
         let mut draft = self.pipeline.draft();
         let mut waiting = Waiting::default();
         waiting.updates.reserve(updates.len());
@@ -305,7 +303,7 @@ impl Sequencer {
             draft.add_ladder(&ladder.account)?;
         }
         let closed = Closed {
-            built: draft.close(now_ms)?,
+            built: draft.close(self.clock.now_ms())?,
             waiting,
             started,
         };

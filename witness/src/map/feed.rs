@@ -74,8 +74,8 @@ impl Feed {
     pub async fn head_size(&self, log: &LogVerifier) -> Result<Option<u64>, FeedError> {
         let mut client = self.log_client();
         let request = GetHeadRequest {
-            verified_size: 0,
             post_quantum: true,
+            ..GetHeadRequest::default()
         };
         let answer = in_time(client.get_head(request)).await?;
         let head = answer.head.unwrap_or_default();

@@ -97,53 +97,44 @@ pub fn read(path: &Path) -> Result<Anchor, AnchorError> {
 ///
 /// The environment's fault, as of [`durable::replace`].
 pub fn write(path: &Path, anchor: &Anchor) -> Result<(), WriteError> {
-    AnchorFile::new(path.to_owned(), anchor.clone()).write()
+    AnchorFile::new(path.to_owned()).write(anchor)
 }
 
-/// The anchor of a running witness. The line of each log is kept as text: a group of changes costs
-/// the lines that it changes, and a copy of all.
+/// The anchor's file. The line of each log is kept as text, so that a group of changes costs the
+/// lines that it changes and a copy of all.
 #[derive(Debug)]
 pub struct AnchorFile {
     path: PathBuf,
-    anchor: Anchor,
-    lines: BTreeMap<String, String>,
+    lines: BTreeMap<String, (Recorded, String)>,
 }
 
 impl AnchorFile {
-    /// The file at `path`, which holds `anchor` or will.
-    pub fn new(path: PathBuf, anchor: Anchor) -> Self {
-        let lines = anchor.logs.iter();
-        let lines = lines.map(|(origin, recorded)| (origin.clone(), line(origin, recorded)));
+    /// The file at `path`, of which nothing was written yet.
+    pub const fn new(path: PathBuf) -> Self {
         Self {
-            lines: lines.collect(),
             path,
-            anchor,
+            lines: BTreeMap::new(),
         }
     }
 
-    /// What it says.
-    pub const fn anchor(&self) -> &Anchor {
-        &self.anchor
-    }
-
-    /// Moves logs on by a group of changes, durably.
+    /// Replaces what it says, durably.
     ///
     /// # Errors
     ///
     /// The environment's fault, as of [`durable::replace`].
-    pub fn advance(&mut self, further: BTreeMap<String, Recorded>) -> Result<(), WriteError> {
-        self.anchor.generation += 1;
-        for (origin, recorded) in further {
-            let line = line(&origin, &recorded);
-            self.lines.insert(origin.clone(), line);
-            self.anchor.logs.insert(origin, recorded);
+    pub fn write(&mut self, anchor: &Anchor) -> Result<(), WriteError> {
+        self.lines
+            .retain(|origin, (written, _)| anchor.logs.get(origin) == Some(written));
+        for (origin, recorded) in &anchor.logs {
+            if !self.lines.contains_key(origin) {
+                let line = line(origin, recorded);
+                self.lines.insert(origin.clone(), (*recorded, line));
+            }
         }
-        self.write()
-    }
-
-    fn write(&self) -> Result<(), WriteError> {
-        let mut text = format!("{HEADER}{}\n", self.anchor.generation);
-        self.lines.values().for_each(|line| text.push_str(line));
+        let mut text = format!("{HEADER}{}\n", anchor.generation);
+        self.lines
+            .values()
+            .for_each(|(_, line)| text.push_str(line));
         durable::replace(&self.path, text.as_bytes())
     }
 }
@@ -208,20 +199,30 @@ mod tests {
     fn a_file_that_moves_on_says_what_one_written_anew_says() {
         let directory = tempfile::tempdir().unwrap();
         let [moved, anew] = ["moved", "anew"].map(|name| directory.path().join(name));
-        let mut file = AnchorFile::new(moved.clone(), anchor());
-        for (origin, size) in [("a b", 8), ("z", 1), ("a", 10), ("z", 123)] {
+        let mut file = AnchorFile::new(moved.clone());
+        let mut anchor = anchor();
+        let steps = [
+            ("a b", Some(8)),
+            ("z", Some(1)),
+            ("a", Some(10)),
+            ("z", Some(123)),
+        ];
+        for (origin, size) in steps.into_iter().chain([("a b", None)]) {
             let root = Hash([0xab; 32]);
-            let further = BTreeMap::from([(origin.to_owned(), Recorded { size, root })]);
-            file.advance(further).unwrap();
-            assert_eq!(&read(&moved).unwrap(), file.anchor());
-            write(&anew, file.anchor()).unwrap();
-            assert_eq!(
-                std::fs::read(&moved).unwrap(),
-                std::fs::read(&anew).unwrap()
-            );
+            match size {
+                Some(size) => anchor
+                    .logs
+                    .insert(origin.to_owned(), Recorded { size, root }),
+                None => anchor.logs.remove(origin),
+            };
+            anchor.generation += 1;
+            file.write(&anchor).unwrap();
+            assert_eq!(read(&moved).unwrap(), anchor);
+            write(&anew, &anchor).unwrap();
+            let written = [&moved, &anew].map(|path| std::fs::read(path).unwrap());
+            assert_eq!(written[0], written[1]);
         }
-        assert_eq!(file.anchor().generation, 16);
-        assert_eq!(file.anchor().recorded("z").size, 123);
+        assert_eq!(anchor.recorded("z").size, 123);
     }
 
     #[test]

@@ -8,13 +8,16 @@
 //! Readers look at a copy in memory that holds committed changes only. What a file from a backup
 //! does is in `quarantine.rs`.
 
+mod agreement;
 mod anchor;
+pub mod durability;
+mod files;
 mod quarantine;
+mod records;
 mod recovery;
 mod tables;
 mod writer;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -30,8 +33,10 @@ use crate::metrics::Metrics;
 use crate::points::Hook;
 use crate::state::LogState;
 
-pub use anchor::AnchorError;
+pub use agreement::Agreement;
+pub use anchor::{Anchor, AnchorError};
 pub use quarantine::{AnchorKept, Doubt, Quarantine};
+pub use records::Records;
 pub use recovery::{Restored, quarantine_of, release, restore};
 
 /// The files of a witness's state.
@@ -109,7 +114,7 @@ impl Entry {
     }
 }
 
-type View = Arc<RwLock<BTreeMap<String, Entry>>>;
+type View = Arc<RwLock<Records>>;
 
 /// Why the state was not opened, or a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +177,6 @@ pub enum ApplyError {
 pub struct Store {
     changes: mpsc::Sender<writer::Request>,
     view: View,
-    unknown: Entry,
     stopped: CancellationToken,
     database: Arc<Database>,
 }
@@ -238,16 +242,17 @@ impl Store {
         let lock = InstanceLock::acquire(&paths.lock)?;
         let anchor = anchor::read(&paths.anchor)?;
         let database = Arc::new(Database::open(&paths.database)?);
-        let anchor = recovery::reconcile(&database, &paths.anchor, anchor)?;
-        let loaded = tables::load(&database)?;
-        let unknown = loaded.unknown;
-        let view = Arc::new(RwLock::new(loaded.entries));
+        let mut files = files::Files {
+            database: Arc::clone(&database),
+            anchor: anchor::AnchorFile::new(paths.anchor.clone()),
+        };
+        let anchor = recovery::reconcile(&mut files, anchor)?;
+        let view = Arc::new(RwLock::new(tables::load(&database)?));
         let (changes, requests) = mpsc::channel(writer::WAITING_CHANGES_MAX);
         let writer = writer::Writer {
-            database: Arc::clone(&database),
-            anchor: anchor::AnchorFile::new(paths.anchor.clone(), anchor),
+            files,
+            anchor,
             view: Arc::clone(&view),
-            unknown: unknown.clone(),
             metrics: metrics.clone(),
             hook,
             _lock: lock,
@@ -260,7 +265,6 @@ impl Store {
         let store = Self {
             changes,
             view,
-            unknown,
             stopped,
             database,
         };
@@ -270,7 +274,7 @@ impl Store {
     /// What is known of log `origin`, as far as it is committed.
     pub fn entry(&self, origin: &str) -> Entry {
         let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        view.get(origin).unwrap_or(&self.unknown).clone()
+        view.entry(origin).clone()
     }
 
     /// How far the map of log `origin` was checked, encoded.

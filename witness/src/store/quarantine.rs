@@ -41,6 +41,14 @@ pub struct Quarantine {
     pub floor: Option<Recorded>,
 }
 
+impl Quarantine {
+    /// Of a log of which nothing is known, after all memory was lost.
+    pub(super) const BLIND: Self = Self {
+        doubt: Doubt::Restored,
+        floor: None,
+    };
+}
+
 impl fmt::Display for Quarantine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.doubt {

@@ -1,13 +1,13 @@
 //! The tables of the database.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 use redb::{Durability, WriteTransaction};
 
-use super::quarantine::{Doubt, Quarantine, Row};
-use super::{ApplyError, Change, Entry, StoreError};
+use super::quarantine::{Quarantine, Row};
+use super::records::Records;
+use super::{ApplyError, Change, StoreError};
 use crate::decision::Recorded;
 use crate::state::LogState;
 
@@ -56,26 +56,17 @@ pub fn write(
     change: &Change,
 ) -> Result<Result<(), ApplyError>, StoreError> {
     match change {
-        Change::Advance {
-            expected,
-            quarantine,
-            next,
-        } => {
-            // The decision may be older than what suspends the log.
-            if transaction.open_table(FORKS)?.get(origin)?.is_some() {
-                return Ok(Err(ApplyError::Stale));
-            }
+        Change::Advance { next, .. } => {
+            let is_forked = transaction.open_table(FORKS)?.get(origin)?.is_some();
             let mut quarantines = transaction.open_table(QUARANTINES)?;
-            if read_row(&quarantines, origin)?.and_then(Row::quarantine) != *quarantine {
-                return Ok(Err(ApplyError::Stale));
-            }
+            let quarantine = read_row(&quarantines, origin)?.and_then(Row::quarantine);
             let mut logs = transaction.open_table(LOGS)?;
             let recorded = match logs.get(origin)? {
                 Some(bytes) => decode(origin, bytes.value())?.recorded(),
                 None => Recorded::NOTHING,
             };
-            if recorded != *expected {
-                return Ok(Err(ApplyError::Stale));
+            if let Err(error) = change.check(&recorded, quarantine, is_forked) {
+                return Ok(Err(error));
             }
             logs.insert(origin, next.encode().as_slice())?;
             quarantines.remove(origin)?;
@@ -133,28 +124,19 @@ pub fn put_row(transaction: &WriteTransaction, origin: &str, row: Row) -> Result
     Ok(())
 }
 
-/// What the database knows.
-#[derive(Debug, Default)]
-pub struct Loaded {
-    pub generation: u64,
-    pub entries: BTreeMap<String, Entry>,
-    /// What is known of a log that has no entry.
-    pub unknown: Entry,
-}
-
 /// Everything that is known of every log.
-pub fn load(database: &Database) -> Result<Loaded, StoreError> {
+pub fn load(database: &Database) -> Result<Records, StoreError> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
     let number = |key| Ok::<_, StoreError>(meta.get(key)?.map_or(0, |value| value.value()));
-    let mut unknown = Entry::default();
+    let mut records = Records {
+        generation: number(GENERATION)?,
+        ..Records::default()
+    };
     if number(BLIND)? != 0 {
-        unknown.quarantine = Some(Quarantine {
-            doubt: Doubt::Restored,
-            floor: None,
-        });
+        records.unknown.quarantine = Some(Quarantine::BLIND);
     }
-    let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+    let entries = &mut records.entries;
     for row in transaction.open_table(LOGS)?.iter()? {
         let (origin, bytes) = row?;
         let state = decode(origin.value(), bytes.value())?;
@@ -163,22 +145,15 @@ pub fn load(database: &Database) -> Result<Loaded, StoreError> {
     for row in transaction.open_table(QUARANTINES)?.iter()? {
         let (origin, bytes) = row?;
         let row = decode_row(origin.value(), bytes.value())?;
-        let entry = entries.entry(origin.value().to_owned()).or_default();
-        entry.quarantine = row.quarantine();
+        records.put_row(origin.value(), row);
     }
     for (origin, reason) in read_texts(&transaction, FORKS)? {
-        let entry = entries.entry(origin).or_insert_with(|| unknown.clone());
-        entry.fork = Some(reason);
+        records.entry_mut(&origin).fork = Some(reason);
     }
     for (origin, reason) in read_texts(&transaction, MAP_ALARMS)? {
-        let entry = entries.entry(origin).or_insert_with(|| unknown.clone());
-        entry.map_alarm = Some(reason);
+        records.entry_mut(&origin).map_alarm = Some(reason);
     }
-    Ok(Loaded {
-        generation: number(GENERATION)?,
-        entries,
-        unknown,
-    })
+    Ok(records)
 }
 
 fn read_row(

@@ -1,19 +1,19 @@
 //! The one thread that writes, in groups: what waits is committed together.
 //!
-//! The order is the whole point: database, anchor, memory, answer. A crash after any of them loses
-//! nothing that an asker was told, and an asker who was told nothing finds out by asking again.
+//! The order is the whole point: database and anchor, as `durability.rs` has it, then memory, then
+//! the answer.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use candor_host::durable::InstanceLock;
-use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::DropGuard;
 
-use super::anchor::AnchorFile;
-use super::{ApplyError, Change, Entry, StoreError, View, tables};
+use super::anchor::Anchor;
+use super::durability::{self, made};
+use super::files::Files;
+use super::{ApplyError, Change, StoreError, View};
 use crate::metrics::Metrics;
 use crate::points::{Hook, Point};
 
@@ -30,15 +30,10 @@ pub struct Request {
     pub done: oneshot::Sender<Result<(), ApplyError>>,
 }
 
-/// What became of the changes of a group.
-type Results = Vec<Result<(), ApplyError>>;
-
 pub struct Writer {
-    pub database: Arc<Database>,
-    pub anchor: AnchorFile,
+    pub files: Files,
+    pub anchor: Anchor,
     pub view: View,
-    /// What is known of a log that has no entry.
-    pub unknown: Entry,
     pub metrics: Metrics,
     pub hook: Hook,
     pub _lock: InstanceLock,
@@ -58,14 +53,21 @@ impl Writer {
                 group.push(next);
             }
             let begin = Instant::now();
-            let Some(results) = self.commit(&group)? else {
+            let changes: Vec<_> = group
+                .iter()
+                .map(|request| (request.origin.as_str(), &request.change))
+                .collect();
+            let goes_on = || self.hook.reached_by_all(Point::Committed, &changes);
+            let committed =
+                durability::commit(&mut self.files, &mut self.anchor, &changes, goes_on);
+            let Some(results) = committed? else {
                 return Ok(());
             };
             self.metrics.commit(group.len(), begin.elapsed());
-            if !self.reached(Point::Anchored, &group) {
+            if !self.hook.reached_by_all(Point::Anchored, &changes) {
                 return Ok(());
             }
-            self.publish(&group, &results);
+            self.publish(&changes, &results);
             for (request, result) in group.into_iter().zip(results) {
                 // Who does not wait any more does not need the answer.
                 let _ = request.done.send(result);
@@ -74,59 +76,11 @@ impl Writer {
         Ok(())
     }
 
-    /// `None` if it ended between database and anchor.
-    fn commit(&mut self, group: &[Request]) -> Result<Option<Results>, StoreError> {
-        let transaction = tables::begin(&self.database)?;
-        let results = group
-            .iter()
-            .map(|request| tables::write(&transaction, &request.origin, &request.change))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut further = BTreeMap::new();
-        for (request, result) in group.iter().zip(&results) {
-            if let (Change::Advance { next, .. }, Ok(())) = (&request.change, result)
-                && self.anchor.anchor().logs.get(&request.origin) != Some(&next.recorded())
-            {
-                further.insert(request.origin.clone(), next.recorded());
-            }
-        }
-        if !further.is_empty() {
-            tables::set_generation(&transaction, self.anchor.anchor().generation + 1)?;
-        }
-        transaction.commit()?;
-        if !self.reached(Point::Committed, group) {
-            return Ok(None);
-        }
-        if !further.is_empty() {
-            self.anchor.advance(further)?;
-        }
-        Ok(Some(results))
-    }
-
-    fn reached(&self, point: Point, group: &[Request]) -> bool {
-        let mut origins = group.iter().map(|request| &request.origin);
-        origins.all(|origin| self.hook.reached(point, origin))
-    }
-
-    fn publish(&self, group: &[Request], results: &[Result<(), ApplyError>]) {
+    fn publish(&self, changes: &[(&str, &Change)], results: &[Result<(), ApplyError>]) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        for (request, _) in group
-            .iter()
-            .zip(results)
-            .filter(|(_, result)| result.is_ok())
-        {
-            let entry: &mut Entry = view
-                .entry(request.origin.clone())
-                .or_insert_with(|| self.unknown.clone());
-            match &request.change {
-                Change::Advance { next, .. } => {
-                    entry.state = Some(Arc::clone(next));
-                    entry.quarantine = None;
-                }
-                Change::Quarantine(quarantine) => entry.quarantine = Some(*quarantine),
-                Change::Fork { reason } => entry.fork = Some(reason.clone()),
-                Change::MapAlarm { reason } => entry.map_alarm = Some(reason.clone()),
-                Change::MapProgress(_) => {}
-            }
+        for (origin, change) in made(changes, results) {
+            // The database made it already, and the copy is what the database holds.
+            let _same = view.apply(origin, change);
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::store::Doubt;
+use crate::store::{Change, Doubt};
 use crate::trees::Head;
 
 const ALL: [Point; 5] = [

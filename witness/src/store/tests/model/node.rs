@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::store::agreement::{agree, is_stricter, larger_of_each};
 use crate::store::anchor::Anchor;
 use crate::store::quarantine::{self, AnchorKept, Doubt, Quarantine};
-use crate::store::recovery::{Agreement, agree, is_stricter, larger_of_each, largest};
+use crate::store::records::largest;
 use crate::store::{Entry, Recorded};
 use crate::trees::{Head, ORIGIN, SIZE_MAX};
 
@@ -336,10 +337,7 @@ impl Witness {
         }
         match agree(&database, &self.files.anchor.anchor()) {
             None => self.serve(),
-            Some(Agreement {
-                quarantines,
-                anchor,
-            }) => {
+            Some((quarantines, anchor)) => {
                 self.files.known.put_stricter(&quarantines);
                 self.files.generation = anchor.generation;
                 self.process = Process::Starting(Line::of(&anchor));
