@@ -21,6 +21,7 @@ use crate::view::hex;
 
 const CONFIG_FILE: &str = "client.toml";
 const POLICY_FILE: &str = "policy.txt";
+const SECOND_POLICY_FILE: &str = "second-policy.txt";
 const STORE_FILE: &str = "device.store";
 const KEYS_DIRECTORY: &str = "account-keys";
 
@@ -40,6 +41,15 @@ pub struct Config {
     pub registrar_token: Option<PathBuf>,
     #[serde(default)]
     pub danger_without_map_witnesses: bool,
+    pub second: Option<Second>,
+}
+
+/// A second policy, that an earlier head has to satisfy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Second {
+    pub policy: PathBuf,
+    pub max_age_s: u64,
 }
 
 /// An opened profile.
@@ -65,7 +75,15 @@ impl Profile {
             *token = std::path::absolute(&*token).map_err(Failure::system)?;
         }
         config.policy = PathBuf::from(POLICY_FILE);
-        let trust = trust(&config, &policy)?;
+        let second_policy = match &mut config.second {
+            None => None,
+            Some(second) => {
+                let policy = durable::read_bounded(&second.policy, POLICY_BYTES_MAX)?;
+                second.policy = PathBuf::from(SECOND_POLICY_FILE);
+                Some(policy)
+            }
+        };
+        let trust = trust(&config, &policy, second_policy.as_deref())?;
         let profile = Self {
             directory: directory.to_owned(),
             config,
@@ -78,6 +96,9 @@ impl Profile {
         }
         durable::create_directory(&directory.join(KEYS_DIRECTORY))?;
         durable::create_new(&directory.join(POLICY_FILE), &policy)?;
+        if let Some(policy) = &second_policy {
+            durable::create_new(&directory.join(SECOND_POLICY_FILE), policy)?;
+        }
         FileStore::create(&directory.join(STORE_FILE))?;
         // Last, so that a configuration stands for a whole profile.
         durable::create_new(&config_path, template(&profile.config).as_bytes())?;
@@ -101,8 +122,10 @@ impl Profile {
                 "correct the file, or make another profile with `candor init`",
             )
         })?;
-        let policy = durable::read_bounded(&directory.join(&config.policy), POLICY_BYTES_MAX)?;
-        let trust = trust(&config, &policy)?;
+        let read = |path| durable::read_bounded(&directory.join(path), POLICY_BYTES_MAX);
+        let policy = read(&config.policy)?;
+        let second = config.second.as_ref().map(|second| read(&second.policy));
+        let trust = trust(&config, &policy, second.transpose()?.as_deref())?;
         Ok(Self {
             directory,
             config,
@@ -179,17 +202,27 @@ impl Profile {
     }
 }
 
-fn trust(config: &Config, policy: &[u8]) -> Result<Trust, Failure> {
-    let policy = Policy::parse(policy).map_err(|error| {
+fn trust(config: &Config, policy: &[u8], second: Option<&[u8]>) -> Result<Trust, Failure> {
+    let policy = parse(policy)?;
+    let names = config.map_witnesses.iter().map(String::as_str);
+    let trust = match config.danger_without_map_witnesses {
+        true => Trust::danger_without_map_witnesses(policy)?,
+        false => Trust::new(policy, names)?,
+    };
+    match (&config.second, second) {
+        (Some(Second { max_age_s, .. }), Some(policy)) => {
+            Ok(trust.and_second(parse(policy)?, *max_age_s)?)
+        }
+        _ => Ok(trust),
+    }
+}
+
+fn parse(policy: &[u8]) -> Result<Policy, Failure> {
+    Policy::parse(policy).map_err(|error| {
         Failure::profile(
             format_args!("the policy cannot be used: {error}"),
             "get the policy file from the operator of the log (c2sp.org/tlog-policy)",
         )
-    })?;
-    let names = config.map_witnesses.iter().map(String::as_str);
-    Ok(match config.danger_without_map_witnesses {
-        true => Trust::danger_without_map_witnesses(policy)?,
-        false => Trust::new(policy, names)?,
     })
 }
 
@@ -212,6 +245,15 @@ fn template(config: &Config) -> String {
         }
         false => "",
     };
+    // A table ends what stands at the top, so it comes last.
+    let second = config.second.as_ref().map_or_else(String::new, |second| {
+        let policy = quote(&second.policy.to_string_lossy());
+        let max_age_s = second.max_age_s;
+        format!(
+            "\n# A second policy, and how old the head may be that satisfies it, in seconds.\n\
+             [second]\npolicy = {policy}\nmax_age_s = {max_age_s}\n"
+        )
+    });
     format!(
         "# A profile of the `candor` command. Paths are relative to this file.\n\n\
          # Where the server is. http:// sends in the clear what is looked up.\n\
@@ -221,7 +263,7 @@ fn template(config: &Config) -> String {
          # The witnesses of the policy that check every change of the map.\n\
          map_witnesses = [{}]\n{danger}\n\
          # File of the token that the server wants with updates.\n\
-         {token}\n",
+         {token}\n{second}",
         quote(&config.server),
         quote(&config.policy.to_string_lossy()),
         names.join(", "),
@@ -241,12 +283,17 @@ mod tests {
             map_witnesses: vec!["w\"1".to_owned(), "w2".to_owned()],
             registrar_token: Some("/a b/token".into()),
             danger_without_map_witnesses: true,
+            second: Some(Second {
+                policy: SECOND_POLICY_FILE.into(),
+                max_age_s: 86_400,
+            }),
         };
         let read: Config = toml::from_str(&template(&config)).unwrap();
         assert_eq!(format!("{read:?}"), format!("{config:?}"));
         let without = Config {
             registrar_token: None,
             danger_without_map_witnesses: false,
+            second: None,
             ..config
         };
         let read: Config = toml::from_str(&template(&without)).unwrap();

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use candor_core::answer::MAX_AGE_S;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output::{Report, WARN, paint};
-use crate::profile::{Config, Profile};
+use crate::profile::{Config, Profile, Second};
 use crate::view::{write_field, write_title};
 
 /// Makes a profile: which server to ask and whom to trust. Overwrites nothing.
@@ -30,6 +31,12 @@ pub struct Arguments {
     /// Names of the policy's witnesses that check every change of the map.
     #[arg(long = "map-witness", value_name = "NAME", num_args = 1..)]
     map_witnesses: Vec<String>,
+    /// A second policy, of slower witnesses: an earlier head has to satisfy it too.
+    #[arg(long, value_name = "FILE")]
+    second_policy: Option<PathBuf>,
+    /// How old that head may be, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = MAX_AGE_S, requires = "second_policy")]
+    second_max_age: u64,
     /// File of the token that the server wants with updates.
     #[arg(long, value_name = "FILE")]
     registrar_token: Option<PathBuf>,
@@ -58,6 +65,10 @@ pub fn run(arguments: Arguments) -> Result<InitReport, Failure> {
         map_witnesses: arguments.map_witnesses,
         registrar_token: arguments.registrar_token,
         danger_without_map_witnesses: danger,
+        second: arguments.second_policy.map(|policy| Second {
+            policy,
+            max_age_s: arguments.second_max_age,
+        }),
     };
     let profile = Profile::create(&arguments.directory, config)?;
     Ok(InitReport {
