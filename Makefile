@@ -1,11 +1,12 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers bench-scale bench-witness crash-test demo interop run test \
-	vectors fmt lint doc build peers tools
+.PHONY: help bench bench-engines bench-peers bench-scale bench-witness crash-test demo interop run simulate \
+	test vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
 ROUNDS ?= 200
+SEEDS ?= 20000
 export CARGO_TERM_COLOR ?= auto
 
 help: ## Shows this list
@@ -26,6 +27,10 @@ test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, ev
 
 crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
+
+simulate: ## Simulates log, witnesses and devices with SEEDS seeds (20000), or with one SEED
+	@$(CARGO) run --quiet --locked -p candor-sim --bin simulate -- \
+		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 interop: build peers ## Runs logs and witnesses of others against ours (needs Go; says what it skips)
 	$(CARGO) test --locked -p candor-tests --test interop -- --nocapture

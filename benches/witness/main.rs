@@ -2,8 +2,8 @@
 //! and from a feed: `make bench-witness`.
 //!
 //! Everything is the witness's own, but for the network of the log witness: requests enter where
-//! HTTP and gRPC hand them over, and count when they are answered, so when they are durable. Figures
-//! are printed, and written to `target/bench/witness.json`.
+//! HTTP and gRPC hand them over, and count when they are answered, so when they are durable.
+//! Figures are printed, and written to `target/bench/witness.json`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 

@@ -48,7 +48,7 @@ pub enum AnchorError {
     },
 }
 
-/// What an anchor is kept on; its holder is the only one who writes it. A simulation brings its own.
+/// What an anchor is kept on; its holder is the only one who writes it. A simulation has its own.
 pub trait Medium: Send {
     /// Reads all of it; `None` if nothing was ever written.
     ///

@@ -75,6 +75,16 @@ fn arrows_between_crates_point_one_way() {
             "candor",
             vec!["candor-core", "candor-host", "candor-proto", "candor-sdk"],
         ),
+        // Stands beside the programs and runs what decides in them.
+        (
+            "candor-sim",
+            vec![
+                "candor-core",
+                "candor-host",
+                "candor-server",
+                "candor-witness",
+            ],
+        ),
     ]);
     let dependencies = dependencies();
     for (package, allowed) in allowed {

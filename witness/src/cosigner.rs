@@ -70,11 +70,10 @@ impl Cosigner {
         map: Vec<Box<dyn NoteSigner>>,
     ) -> Result<Self, KeysError> {
         for key in log.iter().map(|signer| signer.verifier_key()) {
-            let is_shared = |other: &Box<dyn NoteSigner>| {
-                key.algorithm() == Algorithm::Ed25519Cosignature
-                    && other.verifier_key().has_same_public_key(key)
-            };
-            if map.iter().any(is_shared) {
+            let mut others = map.iter().map(|signer| signer.verifier_key());
+            if key.algorithm() == Algorithm::Ed25519Cosignature
+                && others.any(|other| other.has_same_public_key(key))
+            {
                 return Err(KeysError::Shared);
             }
         }

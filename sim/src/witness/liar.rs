@@ -1,0 +1,98 @@
+//! A witness that lies: it cosigns whatever it gets, at any time, claims any size, and sends forged
+//! heads in the log's name to others.
+
+use candor_core::Hash;
+use candor_core::note::{
+    AddCheckpoint, Checkpoint, NoteSigner as _, SignatureLine, SignedNote, SoftwareSigner,
+};
+
+use crate::context::Context;
+use crate::keys::{ORIGIN, forger, witness_signer};
+use crate::message::{Answer, Message, Node, Tag};
+use crate::world::Actor;
+
+/// A witness that lies.
+pub struct Liar {
+    signer: SoftwareSigner,
+    /// Greatest size it was shown.
+    seen: u64,
+    /// A line of the log's.
+    line: Option<SignatureLine>,
+}
+
+impl Liar {
+    /// The liar of this number.
+    pub fn new(number: usize) -> Self {
+        Self {
+            signer: witness_signer(number),
+            seen: 0,
+            line: None,
+        }
+    }
+}
+
+impl Actor for Liar {
+    /// Now and then a forged head goes to an honest witness.
+    fn tick(&mut self, cx: &mut Context<'_>) {
+        let honest = cx.scenario.witnesses - cx.scenario.liars;
+        if honest == 0 || self.seen == 0 || cx.rng.u32(0..4) > 0 {
+            return;
+        }
+        let size = cx.rng.u64(self.seen.saturating_sub(2)..=self.seen + 1);
+        let root = Hash([cx.rng.u8(..); 32]);
+        let Ok(checkpoint) = Checkpoint::new(ORIGIN, size, root) else {
+            return;
+        };
+        // By a key that is not the log's, or with a line of the log's for another head.
+        let Ok(forged) = forger().sign(&checkpoint, cx.clock_s()) else {
+            return;
+        };
+        let line = self
+            .line
+            .clone()
+            .filter(|_| cx.rng.bool())
+            .unwrap_or(forged);
+        let Ok(note) = SignedNote::new(checkpoint.to_text(), vec![line]) else {
+            return;
+        };
+        let request = AddCheckpoint {
+            old_size: cx.rng.u64(0..=size),
+            proof: vec![root; cx.rng.usize(0..4)],
+            note,
+        };
+        cx.coverage.forgeries += 1;
+        let to = Node::Witness(cx.rng.usize(0..honest));
+        let tag = Tag { branch: 0, size };
+        cx.send(to, Message::AddCheckpoint(tag, request.to_bytes()));
+    }
+
+    fn receive(&mut self, from: Node, message: Message, cx: &mut Context<'_>) {
+        let Message::AddCheckpoint(tag, body) = message else {
+            return;
+        };
+        let Ok(request) = AddCheckpoint::parse(&body) else {
+            return;
+        };
+        self.seen = self.seen.max(tag.size);
+        self.line = request.note.signatures().first().cloned();
+        let answer = match cx.rng.u32(0..10) {
+            0 if cx.is_chaos => Answer::Conflict(cx.rng.u64(0..20)),
+            1 if cx.is_chaos => Answer::Refused("no".to_owned()),
+            _ => self.cosign(&request, cx),
+        };
+        cx.send(from, Message::Answer(tag, answer));
+    }
+}
+
+impl Liar {
+    fn cosign(&self, request: &AddCheckpoint, cx: &mut Context<'_>) -> Answer {
+        let Ok(checkpoint) = Checkpoint::parse(request.note.text()) else {
+            return Answer::Refused("no checkpoint".to_owned());
+        };
+        let time_s = cx.clock_s() - cx.rng.u64(0..100);
+        match self.signer.sign(&checkpoint, time_s) {
+            Ok(line) => Answer::Cosigned(vec![line]),
+            Err(_) => Answer::Refused("no key".to_owned()),
+        }
+    }
+}

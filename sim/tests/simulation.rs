@@ -1,0 +1,61 @@
+//! Thousands of seeds, and proof that a violation would be noticed.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+use std::thread;
+
+use candor_sim::mutation::Mutation;
+use candor_sim::report::{run, run_all};
+
+/// Seeds of `make test`; `make simulate` runs more.
+const SEEDS: u64 = 2_000;
+
+/// Seeds within which every mutation has to be noticed.
+const MUTATION_SEEDS: u64 = 400;
+
+#[test]
+fn every_invariant_holds() {
+    let halves = [0, 1].map(|half| thread::spawn(move || run_all((half..SEEDS).step_by(2))));
+    for half in halves {
+        match half.join().unwrap() {
+            Ok(coverage) => println!("{coverage}"),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again() {
+    for seed in 0..20 {
+        let (first, second) = (run(seed, None), run(seed, None));
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        assert_eq!(first.coverage.to_string(), second.coverage.to_string());
+        assert_ne!(first.trace, run(seed + 1, None).trace);
+    }
+}
+
+#[test]
+fn what_is_broken_on_purpose_is_noticed() {
+    for (mutation, expected) in Mutation::ALL {
+        let noticed = (0..MUTATION_SEEDS).find_map(|seed| {
+            let failure = run(seed, Some(mutation)).failure?;
+            expected
+                .contains(&failure.violation.invariant)
+                .then_some(failure.seed)
+        });
+        assert!(noticed.is_some(), "{mutation:?} is not noticed");
+        println!("{mutation:?} is noticed by seed {noticed:?}");
+    }
+}
+
+#[test]
+fn a_failure_says_what_happened_and_how_to_repeat_it() {
+    let mutation = Some(Mutation::SkipsConsistency);
+    let failure = (0..MUTATION_SEEDS).find_map(|seed| run(seed, mutation).failure);
+    let failure = failure.unwrap();
+    let text = failure.to_string();
+    assert!(text.contains(&format!("make simulate SEED={}", failure.seed)));
+    assert!(text.contains(failure.violation.invariant));
+    assert!(failure.last.len() > 5, "the last events are there");
+    assert!(text.starts_with(&failure.last[0]));
+}
