@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use candor_sim::coverage::Coverage;
@@ -45,12 +47,21 @@ fn run_one(seed: u64) -> Result<Coverage, Box<Failure>> {
     }
 }
 
-/// Seeds 0 to `seeds`, a part of them on each core.
+/// Seeds 0 to `seeds`, a part of them on each core, until one fails.
 fn run_many(seeds: u64) -> Result<Coverage, Box<Failure>> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let has_failed = Arc::new(AtomicBool::new(false));
     let parts = (0..cores).map(|part| (part..seeds).step_by(cores as usize));
     let threads: Vec<_> = parts
-        .map(|part| thread::spawn(move || run_all(part)))
+        .map(|part| {
+            let has_failed = Arc::clone(&has_failed);
+            thread::spawn(move || {
+                let goes_on = |_: &u64| !has_failed.load(Ordering::Relaxed);
+                let result = run_all(part.take_while(goes_on));
+                has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                result
+            })
+        })
         .collect();
     let mut coverage = Coverage::default();
     let mut failure = None;
