@@ -60,6 +60,9 @@ where
 {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Else it says on standard error that standard error failed, and panics: a reader of lines
+        // that went away must not end the process.
+        .log_internal_errors(false)
         .with_ansi(colours)
         .with_writer(writer);
     match format {
@@ -90,6 +93,7 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use std::fs::File;
+    use std::process::{Command, Stdio};
 
     fn logged(format: Format, directives: &str) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -119,6 +123,30 @@ mod tests {
             text.contains("published epoch=7") && !text.contains('\x1b'),
             "{text}"
         );
+    }
+
+    #[test]
+    fn who_stops_reading_the_lines_ends_nothing() {
+        const CHILD: &str = "CANDOR_TEST_LINES_UNREAD";
+        const NAME: &str = "logging::tests::who_stops_reading_the_lines_ends_nothing";
+        if std::env::var_os(CHILD).is_some() {
+            io::read_to_string(io::stdin()).unwrap();
+            init(Format::Human).unwrap();
+            tracing::error!("nobody reads this");
+            return;
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--nocapture"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stderr.take());
+        // It logs when its input ends.
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]
