@@ -195,14 +195,18 @@ impl Evidence {
     ///
     /// The environment's fault.
     pub fn keep_fork(&self, evidence: &Proof) -> Result<PathBuf, WriteError> {
-        let log = log_part(evidence.checkpoints().0.origin());
-        let id = contradiction_id(evidence).to_string();
-        let case = self.directory.join(format!("{FORK}-{log}-{}", &id[..16]));
+        let case = self.directory.join(case_name(FORK, evidence));
         ensure_directory(&case)?;
         durable::replace(&case.join("recorded.note"), &evidence.earlier().to_bytes())?;
         durable::replace(&case.join("received.note"), &evidence.later().to_bytes())?;
         durable::replace(&case.join(PROOF_FILE), &evidence.to_bytes())?;
         Ok(case)
+    }
+
+    /// Whether the operator cleared what this evidence says.
+    pub fn is_cleared(&self, evidence: &Proof) -> bool {
+        let name = case_name(CLEARED, evidence);
+        self.directory.join(name).exists()
     }
 
     /// What was kept against a log before this witness started.
@@ -239,12 +243,21 @@ pub fn clear(directory: &Path, origin: &str) -> std::io::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if let Some(rest) = name.strip_prefix(&fork) {
             let cleared = path.with_file_name(format!("{}{rest}", prefix(CLEARED, origin)));
-            if !cleared.exists() {
+            if cleared.exists() {
+                // Cleared before, and kept again since.
+                std::fs::remove_dir_all(&path)?;
+            } else {
                 std::fs::rename(&path, cleared)?;
             }
         }
     }
     Ok(())
+}
+
+fn case_name(kind: &str, evidence: &Proof) -> String {
+    let id = contradiction_id(evidence).to_string();
+    let prefix = prefix(kind, evidence.checkpoints().0.origin());
+    format!("{prefix}{}", &id[..16])
 }
 
 fn prefix(kind: &str, origin: &str) -> String {
@@ -359,5 +372,14 @@ mod tests {
         }
         let evidence = Evidence::open(&path).unwrap();
         assert!(!evidence.remembered("other.example")[0].is_cleared);
+        // Kept again, it is cleared all the same, and can be cleared again.
+        let proof = Proof::verify(&bytes, &verifier(ORIGIN)).unwrap();
+        assert!(evidence.is_cleared(&proof));
+        kept(ORIGIN);
+        assert_eq!(Evidence::open(&path).unwrap().remembered(ORIGIN).len(), 2);
+        clear(&path, ORIGIN).unwrap();
+        let evidence = Evidence::open(&path).unwrap();
+        let left = evidence.remembered(ORIGIN);
+        assert!(left.len() == 1 && left[0].is_cleared);
     }
 }

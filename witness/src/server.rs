@@ -20,7 +20,7 @@ use crate::map::{Follower, Turns};
 use crate::metrics::Metrics;
 use crate::node_key::NodeKeyError;
 use crate::store::{Store, StoreError, WriterThread};
-use crate::witness::Witness;
+use crate::witness::{AddError, Witness};
 use crate::{grpc, http, lists};
 
 /// How long gRPC calls may take to end when the witness goes down.
@@ -51,6 +51,9 @@ pub enum ServerError {
     /// The evidence directory cannot be used.
     #[error("the evidence directory cannot be used")]
     Evidence(#[source] std::io::Error),
+    /// A log that is convicted by what was kept before was not stopped.
+    #[error("a log that earlier evidence convicts was not stopped")]
+    Convictions(#[source] AddError),
     /// The logs that were added cannot be read.
     #[error("the added logs cannot be used")]
     Added(#[from] AddedError),
@@ -125,6 +128,8 @@ impl Server {
             witness.add_log(log);
         }
         lists::load_added(&witness, &config.paths.logs)?;
+        let finished = witness.finish_convictions().await;
+        finished.map_err(ServerError::Convictions)?;
         Ok(Self {
             witness: Arc::new(witness),
             lists: config.lists,

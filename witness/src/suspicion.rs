@@ -129,6 +129,10 @@ impl Witness {
         if let Contradiction::Fork(recorded) = &found
             && let Some(evidence) = self.evidence_of_fork(submission, recorded)
         {
+            if self.evidence.is_cleared(&evidence) {
+                // It is refused, and accuses nobody again.
+                return Ok(());
+            }
             if let Some(node) = self.gossip() {
                 node.forked(origin, evidence.clone());
             }
@@ -201,6 +205,7 @@ impl Witness {
                 Ok(evidence) if case.is_cleared => {
                     node.dismiss(origin, contradiction_id(&evidence));
                 }
+                Ok(evidence) if self.evidence.is_cleared(&evidence) => {}
                 // Without an alarm, this witness ended between keeping it and stopping the log.
                 Ok(evidence) => node.remind(origin, evidence, entry.fork.is_some()),
                 Err(error) => tracing::warn!(origin, %error, "evidence not used"),
@@ -213,6 +218,30 @@ impl Witness {
             // The first head of the log that gossip is told of contradicts nothing.
             node.cosigned(&checkpoint);
         }
+    }
+
+    /// Stops the logs against which evidence is kept and that were not stopped: the process ended
+    /// between the two.
+    ///
+    /// # Errors
+    ///
+    /// [`AddError::Store`].
+    pub(crate) async fn finish_convictions(&self) -> Result<(), AddError> {
+        for log in self.logs().all() {
+            let origin = log.origin();
+            if self.entry(origin).fork.is_some() {
+                continue;
+            }
+            for case in self.evidence.remembered(origin) {
+                let evidence = Evidence::receive(&case.bytes, &log.verifier).ok();
+                let evidence = evidence.filter(|evidence| !self.evidence.is_cleared(evidence));
+                if let Some(evidence) = evidence {
+                    self.convict(origin, &evidence).await?;
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn keep(&self, submission: &Arc<Submission>, contradiction: Contradiction) {

@@ -12,7 +12,7 @@ use candor_core::note::{AddCheckpoint, Checkpoint, SignError, SignatureLine};
 use tokio::sync::Semaphore;
 
 use crate::cosigner::Cosigner;
-use crate::decision::{Refusal, Submission, admit, read_checkpoint};
+use crate::decision::{Recorded, Refusal, Submission, admit, read_checkpoint};
 use crate::evidence::{Contradiction, Evidence};
 use crate::gossip::Node;
 use crate::logs::{Log, Logs};
@@ -252,7 +252,12 @@ impl Witness {
         let entry = self.store.entry(origin);
         self.check(&entry, submission).await?;
         let is_growth = checkpoint.size() > entry.recorded().size;
-        if is_growth && self.gossip().is_some_and(|node| !node.may_grow(origin)) {
+        let next = Recorded::of(checkpoint);
+        if is_growth
+            && self
+                .gossip()
+                .is_some_and(|node| !node.may_grow(origin, &next))
+        {
             return Err(AddError::Unreconciled);
         }
         let mut is_map_checked = false;

@@ -1,7 +1,8 @@
 //! The public HTTP port: the log as tiles (c2sp.org/tlog-tiles), health and metrics.
 //!
-//! Everything here reads. The tiles are served for the published size only; a tile that a larger
-//! log has already widened is cut to what a reader of the published log may ask for.
+//! Everything here reads. Records are served for the published size only, and tiles of hashes for
+//! the signed one: witnesses have seen signed heads, and must be able to compare them while the
+//! quorum is lost. What a larger log has already widened is cut to what a reader may ask for.
 
 mod health;
 mod tiles;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::head::{Freshness, PublishedHead};
+use crate::head::{Freshness, PublishedHead, SignedHead};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::publisher::StatusBoard;
@@ -24,6 +26,8 @@ pub struct Pages {
     pub ledger: Ledger,
     /// The published head.
     pub published: Arc<PublishedHead>,
+    /// The newest signed head.
+    pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How publication is doing.

@@ -31,13 +31,12 @@ pub(super) async fn tile(State(pages): State<Pages>, Path(path): Path<String>) -
     let Ok(path) = format!("tile/{path}").parse::<TilePath>() else {
         return (StatusCode::BAD_REQUEST, "not the path of a tile\n").into_response();
     };
-    let size = pages.published.current().map_or(0, |head| head.signed.size);
+    let size = match path {
+        TilePath::Hashes(_) => pages.signed.borrow().as_ref().map_or(0, |head| head.size),
+        TilePath::Entries(_) => pages.published.current().map_or(0, |head| head.signed.size),
+    };
     if !is_in_log(&path, size) {
-        return (
-            StatusCode::NOT_FOUND,
-            "the published log has no such tile\n",
-        )
-            .into_response();
+        return (StatusCode::NOT_FOUND, "the log has no such tile\n").into_response();
     }
     let ledger = pages.ledger.clone();
     match tokio::task::spawn_blocking(move || read(&ledger, &path)).await {

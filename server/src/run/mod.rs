@@ -245,6 +245,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let pages = Pages {
         ledger,
         published: Arc::clone(&published),
+        signed: signed.clone(),
         metrics,
         board,
         clock,

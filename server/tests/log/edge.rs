@@ -295,6 +295,7 @@ async fn readiness_is_a_fresh_published_head() {
     let router = router(Pages {
         ledger: world.ledger(),
         published: Arc::clone(&process.published),
+        signed: process.signed.clone(),
         metrics: Arc::new(Metrics::new()),
         board: candor_server::publisher::StatusBoard::default(),
         clock: world.clock(),
@@ -313,7 +314,10 @@ async fn readiness_is_a_fresh_published_head() {
     };
     assert_eq!(status("/readyz").await, 503);
     assert_eq!(status("/checkpoint").await, 503);
-    assert_eq!(status("/tile/0/000.p/1").await, 404);
+    // Witnesses have seen the signed head; its records are not published.
+    assert_eq!(status("/tile/0/000.p/2").await, 200);
+    assert_eq!(status("/tile/0/000.p/3").await, 404);
+    assert_eq!(status("/tile/entries/000.p/2").await, 404);
     assert_eq!(status("/livez").await, 200);
     let head = process.signed.borrow().clone().unwrap();
     let note = head.note.clone();
@@ -321,7 +325,7 @@ async fn readiness_is_a_fresh_published_head() {
         .published
         .set(Published::new(head, note, &[], START_MS / 1000));
     assert_eq!(status("/readyz").await, 200);
-    assert_eq!(status("/tile/0/000.p/2").await, 200);
+    assert_eq!(status("/tile/entries/000.p/2").await, 200);
     world.now_ms.fetch_add(11_000, Ordering::Relaxed);
     assert_eq!(status("/readyz").await, 503);
     assert_eq!(status("/checkpoint").await, 200);

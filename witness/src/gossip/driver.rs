@@ -59,10 +59,10 @@ pub async fn follow_peer(
     let metrics = witness.metrics().clone();
     let mut is_failing = false;
     loop {
-        let exchange = exchange(&witness, &node, id, &peer, client.clone());
-        let Some(result) = shutdown.run_until_cancelled(exchange).await else {
+        let result = exchange(&witness, &node, id, &peer, client.clone(), &shutdown).await;
+        if shutdown.is_cancelled() {
             return;
-        };
+        }
         match result {
             Ok(()) => {
                 let now_s = now_s();
@@ -92,10 +92,14 @@ async fn exchange(
     id: PeerId,
     peer: &Peer,
     mut client: GossipClient<Channel>,
+    shutdown: &CancellationToken,
 ) -> Result<(), ExchangeError> {
     let mut request = node.begin(id);
     for _ in 0..2 {
-        let answer = ask(node, id, peer, &mut client, &request).await?;
+        // What was answered is carried out to the end, whatever comes: it may convict a log.
+        let asking = ask(node, id, peer, &mut client, &request);
+        let answer = shutdown.run_until_cancelled(asking).await;
+        let answer = answer.ok_or(ExchangeError::Interrupted)??;
         let taking = Arc::clone(node);
         let taken = tokio::task::spawn_blocking(move || taking.on_answer(id, answer)).await;
         let actions = taken.map_err(|_| ExchangeError::Interrupted)?;

@@ -23,6 +23,8 @@ const CONSISTENT_MAX: usize = 16;
 struct Pending {
     head: Head,
     since: Duration,
+    /// How often the log was asked about it.
+    asked: u32,
     peers: BTreeSet<PeerId>,
 }
 
@@ -71,7 +73,6 @@ pub struct Ledger {
     dismissed: BTreeSet<Hash>,
     asked: Option<Asked>,
     next_question: Duration,
-    questions: usize,
     pub is_unreconciled: bool,
 }
 
@@ -87,7 +88,6 @@ impl Ledger {
             dismissed: BTreeSet::new(),
             asked: None,
             next_question: Duration::ZERO,
-            questions: 0,
             is_unreconciled: false,
         }
     }
@@ -184,6 +184,7 @@ impl Ledger {
             None => self.pending.push(Pending {
                 head,
                 since: now,
+                asked: 0,
                 peers: BTreeSet::from([peer]),
             }),
         }
@@ -214,14 +215,13 @@ impl Ledger {
             return None;
         }
         let own = self.own.back()?.clone();
-        let mut due = self
-            .pending
-            .iter()
-            .filter(|pending| pending.since.saturating_add(times.grace) <= now);
-        // In turn, so that one that cannot be proved does not hold up the others.
-        let turn = self.questions.checked_rem(due.clone().count())?;
-        let pending = due.nth(turn)?.head.recorded();
-        self.questions = self.questions.wrapping_add(1);
+        let is_due = |pending: &&mut Pending| pending.since.saturating_add(times.grace) <= now;
+        let due = self.pending.iter_mut().filter(is_due);
+        // The one that was asked about least, so that neither one that cannot be proved nor peers
+        // that come and go hold up another.
+        let next = due.min_by_key(|pending| pending.asked)?;
+        next.asked = next.asked.saturating_add(1);
+        let pending = next.head.recorded();
         self.next_question = now.saturating_add(times.retry);
         let recorded = own.recorded();
         let question = if pending.size < recorded.size {
@@ -287,9 +287,15 @@ impl Ledger {
         pending.any(|pending| pending.is_overdue(now, times))
     }
 
-    /// Whether it can be asked for proofs, and so could have shown one.
-    pub const fn has_source(&self) -> bool {
-        self.has_source
+    /// Whether the log may be cosigned at `next`: not once it is convicted, nor while it was asked
+    /// about a head and did not show that it is consistent, unless `next` is that head.
+    pub fn may_grow(&self, now: Duration, times: &Times, next: &Recorded) -> bool {
+        let mut pending = self.pending.iter();
+        let is_held_back = |other: &Pending| {
+            let is_asked = self.has_source && other.asked > 0;
+            is_asked && other.is_overdue(now, times) && other.head.recorded() != *next
+        };
+        self.fork.is_none() && !pending.any(is_held_back)
     }
 
     /// What waits.

@@ -197,7 +197,8 @@ impl Gossip {
         for ledger in self.logs.values_mut() {
             ledger.expire(now, &self.times);
             let is_raised = ledger.is_overdue(now, &self.times);
-            if ledger.is_unreconciled != is_raised {
+            // One that is convicted has its own alarm.
+            if ledger.is_unreconciled != is_raised && ledger.fork().is_none() {
                 ledger.is_unreconciled = is_raised;
                 let origin = ledger.verifier().origin().to_owned();
                 actions.push(Action::Unreconciled { origin, is_raised });
@@ -235,12 +236,11 @@ impl Gossip {
         actions
     }
 
-    /// Whether a log may be cosigned beyond what it was: one that can be asked for a proof and does
-    /// not give it may not.
-    pub fn may_grow(&self, now: Duration, origin: &str) -> bool {
-        self.logs
-            .get(&LogId::of(origin))
-            .is_none_or(|ledger| !(ledger.has_source() && ledger.is_overdue(now, &self.times)))
+    /// Whether a log may be cosigned at `next`, beyond what it was: one that was asked for a proof
+    /// and does not give it may not, nor may one that is convicted.
+    pub fn may_grow(&self, now: Duration, origin: &str, next: &Recorded) -> bool {
+        let ledger = self.logs.get(&LogId::of(origin));
+        ledger.is_none_or(|ledger| ledger.may_grow(now, &self.times, next))
     }
 
     /// The heads of peers that wait, for people.

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use candor_core::note::{Evidence, LogCheckpoint, ProvedBeginning};
 
-use super::identity::{GossipKey, Guard, Question as Asked, Refused};
+use super::identity::{GossipKey, Guard, Question as Asked, Refused, SKEW};
 use super::peers::{Peer, PeerError};
 use super::{Action, Answer, Gossip, PeerId, Question, Request, Times, Waiting};
+use crate::decision::Recorded;
 use crate::logs::Log;
 
 /// What this witness and its peers know of logs.
@@ -138,8 +139,8 @@ impl Node {
         self.forked(origin, evidence);
     }
 
-    pub(crate) fn may_grow(&self, origin: &str) -> bool {
-        self.machine().may_grow(self.now(), origin)
+    pub(crate) fn may_grow(&self, origin: &str, next: &Recorded) -> bool {
+        self.machine().may_grow(self.now(), origin, next)
     }
 
     pub(crate) fn waiting(&self, origin: &str) -> Vec<Waiting> {
@@ -181,12 +182,8 @@ impl Node {
     /// A signed question to a peer, later than the one before.
     pub(super) fn ask(&self, peer: PeerId, nonce: [u8; 16], request: &Request) -> Option<Asked> {
         let known = self.peers.get(peer.0)?;
-        let now_ms = now_ms();
-        let next = |last: u64| Some(now_ms.max(last.saturating_add(1)));
-        let last = known
-            .asked_ms
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let time_ms = now_ms.max(last.unwrap_or(0).saturating_add(1));
+        let time_ms = question_time_ms(now_ms(), known.asked_ms.load(Ordering::Relaxed));
+        known.asked_ms.store(time_ms, Ordering::Relaxed);
         Some(
             self.key
                 .ask(&known.peer.key, time_ms, nonce, request.encode()),
@@ -221,6 +218,16 @@ impl Node {
     }
 }
 
+/// The time of the next question: after that of the last one, unless no peer can have admitted that
+/// one, because the clock was far ahead then.
+fn question_time_ms(now_ms: u64, last_ms: u64) -> u64 {
+    let skew_ms = u64::try_from(SKEW.as_millis()).unwrap_or(u64::MAX);
+    if last_ms > now_ms.saturating_add(2 * skew_ms) {
+        return now_ms;
+    }
+    now_ms.max(last_ms.saturating_add(1))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -231,4 +238,19 @@ fn now_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_in_order_and_a_clock_that_was_ahead_ends_none() {
+        let hour_ms = 3_600_000;
+        assert_eq!(question_time_ms(hour_ms, 0), hour_ms);
+        assert_eq!(question_time_ms(hour_ms, hour_ms), hour_ms + 1);
+        assert_eq!(question_time_ms(hour_ms, hour_ms + 5), hour_ms + 6);
+        assert_eq!(question_time_ms(hour_ms, 3 * hour_ms), hour_ms);
+        assert_eq!(question_time_ms(0, u64::MAX), 0);
+    }
 }

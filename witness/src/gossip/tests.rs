@@ -14,6 +14,7 @@ use candor_core::note::{
 };
 
 use super::*;
+use crate::decision::Recorded;
 
 const ORIGIN: &str = "log.example";
 const ONE: PeerId = PeerId(0);
@@ -268,12 +269,16 @@ fn a_log_that_shows_no_proof_is_unreconciled_and_may_not_grow_until_it_does() {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(gossip.may_grow(at(second), ORIGIN), second < 3_600);
+        let next = |size| Recorded::of(HONEST.signed(size).checkpoint());
+        let is_early = second < 3_600;
+        assert_eq!(gossip.may_grow(at(second), ORIGIN, &next(12)), is_early);
+        // What waits may come, with the proof that it follows.
+        assert!(gossip.may_grow(at(second), ORIGIN, &next(9)));
     }
     assert_eq!(raised, [(3_600, true)]);
     let question = question(&gossip.tick(at(4_100)));
     gossip.on_proof(&question, Some(HONEST.beginning(&question)));
-    assert!(gossip.may_grow(at(4_100), ORIGIN));
+    assert!(gossip.may_grow(at(4_100), ORIGIN, &Recorded::NOTHING));
     assert_eq!(
         gossip.tick(at(4_101)),
         [Action::Unreconciled {
@@ -295,7 +300,7 @@ fn a_log_that_nobody_can_ask_raises_an_alarm_and_may_grow() {
             ..
         }]
     ));
-    assert!(gossip.may_grow(at(3_600), ORIGIN));
+    assert!(gossip.may_grow(at(3_600), ORIGIN, &Recorded::NOTHING));
     // The peer comes to agree, by a digest alone.
     gossip.cosigned(&HONEST.signed(12));
     assert_eq!(show(&mut gossip, at(3_601), ONE, HONEST, 12), []);
@@ -326,24 +331,27 @@ fn what_the_operator_cleared_raises_no_alarm_again_and_anything_else_does() {
     let mut cleared = witness(false, &[5]);
     cleared.dismiss(ORIGIN, contradiction_id(&found));
     assert_eq!(show(&mut cleared, at(0), ONE, FORK, 5), []);
+    // Neither is it asked for, nor believed from a peer that says to have something else.
     let digests = gossip.answer(&Request::Digests);
-    assert!(matches!(
-        cleared.on_answer(at(0), ONE, digests)[..],
-        [] | [Action::Ask {
-            request: Request::Fetch(_),
-            ..
-        }]
-    ));
-    let evidence_item = gossip.answer(&Request::Fetch(vec![Wanted {
+    assert_eq!(cleared.on_answer(at(0), ONE, digests), []);
+    let wanted = Wanted {
         log: LogId::of(ORIGIN),
         what: What::Evidence,
-    }]));
-    let actions = cleared.on_answer(at(0), ONE, evidence_item);
-    assert!(
-        !actions
-            .iter()
-            .any(|action| matches!(action, Action::Stop { .. }))
+    };
+    let other = Digest {
+        fork: Some(Hash([9; 32])),
+        ..FORK.digest(5)
+    };
+    let asked = cleared.on_answer(at(0), ONE, Answer::Digests(vec![other]));
+    let request = Request::Fetch(vec![wanted]);
+    assert_eq!(
+        asked,
+        [Action::Ask {
+            peer: ONE,
+            request: request.clone()
+        }]
     );
+    assert_eq!(cleared.on_answer(at(0), ONE, gossip.answer(&request)), []);
     cleared.cosigned(&HONEST.signed(6));
     evidence(&show(&mut cleared, at(1), ONE, FORK, 6));
 }

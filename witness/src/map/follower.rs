@@ -145,6 +145,8 @@ impl Follower {
             None => {
                 let config = feed.config().await?;
                 let start = MapProgress::start(self.log.origin(), &config).map_err(End::Fault)?;
+                // The configuration alone is a size at which the log may be asked for, too.
+                self.roots.publish([(start.size(), start.root())]);
                 self.advance(Checked::nothing(start.clone()));
                 start
             }

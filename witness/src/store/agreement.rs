@@ -53,7 +53,7 @@ impl Agreement {
     /// of it counts from now on, whatever the anchor says.
     pub fn at_release(known: &Records, anchor: &Anchor, origin: &str) -> Self {
         let own = known.anchor();
-        let mut agreed = anchor.clone();
+        let mut agreed = larger_of_each(&own, anchor);
         match &known.entry(origin).state {
             Some(state) => agreed.logs.insert(origin.to_owned(), state.recorded()),
             None => agreed.logs.remove(origin),
