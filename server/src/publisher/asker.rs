@@ -47,7 +47,9 @@ impl Asker {
             };
             let size = target.size;
             let asked_at = Instant::now();
-            let asked = self.witness.ask(&target, &mut known_size, &self.ledger);
+            let asked = self
+                .witness
+                .ask(&target, &mut known_size, &self.ledger, &self.clock);
             let pause = match asked.await {
                 Ok(lines) => {
                     // A witness that could not check the map yet signs with some of its keys only:

@@ -158,7 +158,11 @@ impl Publisher {
                     let entry = || (Arc::clone(&head), head.note.clone());
                     notes.entry(size).or_insert_with(entry);
                     let note = head.note.clone();
-                    let asked = Some(Arc::new(Target { size, note }));
+                    let asked = Some(Arc::new(Target {
+                        size,
+                        time_s: head.timestamp_ms / 1000,
+                        note,
+                    }));
                     if let Some(second) = &mut second
                         && second.begin(size, &head.note, published)
                     {

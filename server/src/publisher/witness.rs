@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use candor_core::answer::SKEW_S;
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, NOTE_BYTES_MAX};
 use candor_core::note::{
     AddCheckpoint, Checkpoint, LogVerifier, Policy, SIZE_CONTENT_TYPE, SignatureLine, SignedNote,
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use super::pace::{jittered, retry_after};
 use super::status::Clears;
+use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError};
 
 /// How long a witness may take to answer. A map witness checks the epoch meanwhile.
@@ -47,6 +49,8 @@ pub type Intervals = BTreeMap<String, Duration>;
 #[derive(Debug)]
 pub(super) struct Target {
     pub size: u64,
+    /// When the newest record was made, in POSIX seconds.
+    pub time_s: u64,
     /// The checkpoint with the log's own signatures.
     pub note: SignedNote,
 }
@@ -99,6 +103,13 @@ pub enum Failure {
     /// A line of the answer does not verify under a key of the policy.
     #[error("a cosignature of the witness does not verify")]
     InvalidCosignature,
+    /// A line of the answer says another time than now: devices would not count it, whatever the
+    /// policy says.
+    #[error("a cosignature of the witness is of another time: {timestamp_s} s")]
+    Time {
+        /// The time that it says, in POSIX seconds.
+        timestamp_s: u64,
+    },
     /// The store failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -117,6 +128,7 @@ impl Failure {
             Self::Contradicted => "contradicted",
             Self::Malformed => "malformed",
             Self::OtherKeys | Self::InvalidCosignature => "signature",
+            Self::Time { .. } => "time",
             Self::Ledger(_) => "store",
         }
     }
@@ -124,9 +136,10 @@ impl Failure {
     /// Whether the failure is one that retrying cannot explain away, and what would end the alarm.
     pub(super) const fn alarm(&self) -> Option<Clears> {
         match self {
-            Self::NotConfigured(_) | Self::OtherKeys | Self::InvalidCosignature => {
-                Some(Clears::WithAnswer)
-            }
+            Self::NotConfigured(_)
+            | Self::OtherKeys
+            | Self::InvalidCosignature
+            | Self::Time { .. } => Some(Clears::WithAnswer),
             Self::Ahead { size } => Some(Clears::WithSize(*size)),
             Self::Contradicted => Some(Clears::ByOperator),
             _ => None,
@@ -243,6 +256,7 @@ impl WitnessNode {
         target: &Target,
         known_size: &mut u64,
         ledger: &Ledger,
+        clock: &Clock,
     ) -> Result<Vec<SignatureLine>, Failure> {
         for attempt in 0..=CONFLICTS_MAX {
             if attempt > 0 {
@@ -272,7 +286,7 @@ impl WitnessNode {
             let body = fetch::read_body_bounded(response, ADD_CHECKPOINT_BYTES_MAX).await;
             match status {
                 StatusCode::OK => {
-                    let lines = self.verified_lines(target, &body?)?;
+                    let lines = self.verified_lines(target, &body?, clock.now_s())?;
                     *known_size = size;
                     return Ok(lines);
                 }
@@ -302,16 +316,28 @@ impl WitnessNode {
     }
 
     /// The lines of an answer that are by this witness's keys, one for each. One that does not
-    /// verify condemns the answer; lines by keys that the policy does not list are left out.
-    fn verified_lines(&self, target: &Target, body: &[u8]) -> Result<Vec<SignatureLine>, Failure> {
+    /// verify condemns the answer, and so does one of another time than between the head and now:
+    /// it would count here, and make what is published stale to devices. Lines by keys that the
+    /// policy does not list are left out.
+    fn verified_lines(
+        &self,
+        target: &Target,
+        body: &[u8],
+        now_s: u64,
+    ) -> Result<Vec<SignatureLine>, Failure> {
         let checkpoint = Checkpoint::parse(target.note.text()).map_err(|_| Failure::Malformed)?;
         let lines = parse_cosignatures(body).map_err(|_| Failure::Malformed)?;
         let mut verified = Vec::with_capacity(self.keys.len());
         for key in &self.keys {
             let mut newest = None;
             for line in lines.iter().filter(|line| line.claims(key)) {
-                key.verify(&checkpoint, line)
-                    .map_err(|_| Failure::InvalidCosignature)?;
+                let signature = key.verify(&checkpoint, line);
+                let signature = signature.map_err(|_| Failure::InvalidCosignature)?;
+                let timestamp_s = signature.timestamp_s().unwrap_or(0);
+                let earliest_s = target.time_s.saturating_sub(SKEW_S);
+                if !(earliest_s..=now_s.saturating_add(SKEW_S)).contains(&timestamp_s) {
+                    return Err(Failure::Time { timestamp_s });
+                }
                 newest = Some(line.clone());
             }
             verified.extend(newest);

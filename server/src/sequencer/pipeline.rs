@@ -91,12 +91,14 @@ impl Pipeline {
         let Stage::Committing { task, .. } = &mut self.stage else {
             return Ok(Outcome::Stored);
         };
+        let committed = task.await;
+        let stage = std::mem::replace(&mut self.stage, Stage::Broken);
         let Committed {
             committer,
             outcome,
             waiting,
-        } = task.await?;
-        let stage = std::mem::replace(&mut self.stage, Stage::Resting(committer));
+        } = committed?;
+        self.stage = Stage::Resting(committer);
         self.pending = Pending::default();
         if let (Ok(Outcome::NotStored), Stage::Committing { before, .. }) = (&outcome, stage) {
             self.tip = before;

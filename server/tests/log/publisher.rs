@@ -198,6 +198,8 @@ async fn witnesses_that_the_quorum_does_not_need_cannot_stop_the_log() {
         Mode::Mumbles,
         Mode::Busy,
         Mode::Refuses(StatusCode::SERVICE_UNAVAILABLE),
+        Mode::Misdates(1),
+        Mode::Misdates(START_MS / 1000 + 3_600),
     ];
     let mut witnesses = vec![Arc::clone(&honest)];
     for (seed, mode) in (2..).zip(modes) {
@@ -226,6 +228,8 @@ async fn witnesses_that_the_quorum_does_not_need_cannot_stop_the_log() {
         (14, "contradicted", Some(Clears::ByOperator)),
         (15, "unavailable", None),
         (16, "unavailable", None),
+        (17, "time", Some(Clears::WithAnswer)),
+        (18, "time", Some(Clears::WithAnswer)),
     ];
     for (index, kind, clears) in expected {
         log.status(index, |status| status.failure.is_some()).await;

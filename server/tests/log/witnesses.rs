@@ -30,6 +30,8 @@ pub enum Mode {
     Refuses(StatusCode),
     /// Cosigns something else.
     Forges,
+    /// Cosigns with a time long ago, or long ahead.
+    Misdates(u64),
     /// Cosigns with a key that is in no policy only.
     Stranger,
     /// Names one size after the other, whatever is asked.
@@ -106,7 +108,10 @@ impl Witness {
         let stranger = Ed25519SecretKey::from_seed(&[99; 32]);
         let name = KeyName::new("stranger.example").unwrap();
         let stranger = SoftwareSigner::ed25519_cosignature(name, stranger);
-        let now_s = START_MS / 1000;
+        let now_s = match mode {
+            Mode::Misdates(time_s) => time_s,
+            _ => START_MS / 1000,
+        };
         let mut lines = vec![
             stranger.sign(&checkpoint, now_s).unwrap(),
             self.signer.sign(&checkpoint, now_s).unwrap(),
@@ -127,7 +132,9 @@ async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Res
         (StatusCode::CONFLICT, kind, size.to_owned()).into_response()
     };
     match mode {
-        Mode::Honest | Mode::Forges | Mode::Stranger => witness.cosign(&request, mode),
+        Mode::Honest | Mode::Forges | Mode::Misdates(_) | Mode::Stranger => {
+            witness.cosign(&request, mode)
+        }
         Mode::Down => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Mode::Silent => std::future::pending().await,
         Mode::Refuses(status) => status.into_response(),
