@@ -167,15 +167,35 @@ impl<S: Store> Session<S> {
             return Ok(None);
         };
         let now_s = self.client.now_s();
+        let remembered = self.log.as_ref().and_then(|log| log.second.clone());
         let Some(second) = second else {
-            let known = self.log.as_ref().and_then(|log| log.second.clone());
-            let known = known.ok_or(SecondHeadError::Missing)?;
+            let known = remembered.ok_or(SecondHeadError::Missing)?;
             asked.verify(&known, now_s)?;
             return Ok(Some(known));
         };
-        let verified = second
-            .verify(asked, head, now_s)
-            .map_err(|error| self.accuse_second(second, Some(head_note), error))?;
+        let known = remembered.filter(|known| asked.verify(known, now_s).is_ok());
+        let verified = match second.verify(asked, head, now_s) {
+            Ok(verified) => verified,
+            Err(error) => {
+                let accused = self.find_evidence(&second.checkpoint, Some(head_note));
+                return match (accused, known, &error) {
+                    (Some(accused), ..) => Err(accused),
+                    // One that the witnesses do not vouch for, or no more, is none: then what is
+                    // remembered counts, as if it had been left out.
+                    (
+                        None,
+                        Some(known),
+                        SecondHeadError::Policy(_) | SecondHeadError::Freshness(_),
+                    ) => Ok(Some(known)),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        if let Some(known) = known
+            && claimed_size_of(&known) > verified.checkpoint().size()
+        {
+            return Ok(Some(known)); // The newest is remembered, whatever is sent.
+        }
         let note = SignedNote::parse(&second.checkpoint).map_err(SecondHeadError::from)?;
         Ok(Some(fewest_lines(asked.policy(), &note, &verified)))
     }
@@ -187,18 +207,12 @@ impl<S: Store> Session<S> {
             .unwrap_or_else(|| error.into())
     }
 
-    /// As [`Self::accuse`] for a second head, which may also contradict the first one.
-    pub(crate) fn accuse_second(
+    /// What in a checkpoint that came contradicts what the log signed before, or in `head`.
+    pub(crate) fn find_evidence(
         &self,
-        second: &SecondHead,
+        checkpoint: &[u8],
         head: Option<&SignedNote>,
-        error: SecondHeadError,
-    ) -> Error {
-        self.find_evidence(&second.checkpoint, head)
-            .unwrap_or_else(|| error.into())
-    }
-
-    fn find_evidence(&self, checkpoint: &[u8], head: Option<&SignedNote>) -> Option<Error> {
+    ) -> Option<Error> {
         let refused = SignedNote::parse(checkpoint).ok()?;
         let log = self.log.as_ref();
         let remembered = log.map(|log| &log.note);

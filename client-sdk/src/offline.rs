@@ -2,7 +2,7 @@
 
 use candor_core::account::Label;
 use candor_core::answer::{
-    AccountProof, AccountProofError, HeadError, ProofFile, ProofFileError, Query, VerifiedLookup,
+    AccountProof, AccountProofError, HeadError, ProofFile, Query, SecondHeadError, VerifiedLookup,
 };
 use candor_core::note::SignedNote;
 use candor_proto::WireError;
@@ -37,9 +37,18 @@ impl<S: Store> Client<S> {
             .await?;
         let (config, _) = session.fetch_config(&checkpoint).await?;
         let account = AccountProof::decode(&response.account).map_err(AccountProofError::from)?;
+        // What the device remembers instead of a bad one does not help who gets the file.
+        let second = match (self.trust().second(), answer.second) {
+            (None, _) => None,
+            (Some(_), None) => return Err(SecondHeadError::Missing.into()),
+            (Some(asked), Some(second)) => {
+                second.verify(asked, &checkpoint, self.now_s())?;
+                Some(second)
+            }
+        };
         let file = ProofFile {
             head,
-            second: answer.second,
+            second,
             config,
             label: label.clone(),
             account,
@@ -64,18 +73,19 @@ impl<S: Store> Client<S> {
         let label = file.label.clone();
         let remembered = session.account_memory(&label).await?;
         let known = session.log.as_ref().map(|log| log.known);
-        let (head, second) = (file.head.clone(), file.second.clone());
-        let verified = match file.verify(self.trust(), known.as_ref(), self.now_s()) {
-            Ok(verified) => verified,
-            Err(ProofFileError::Head(error)) => return Err(session.accuse(&head, error)),
-            Err(ProofFileError::Second(error)) => {
-                let head = SignedNote::parse(&head.checkpoint).ok();
-                let accuse = |second| session.accuse_second(second, head.as_ref(), error.clone());
-                let refused = second.as_ref().map_or_else(|| error.clone().into(), accuse);
-                return Err(refused);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        // First of all: what the log signed and contradicts is evidence, even in a file in which
+        // nothing else is wrong.
+        let head = SignedNote::parse(&file.head.checkpoint).ok();
+        let second = file.second.as_ref();
+        let accused = session
+            .find_evidence(&file.head.checkpoint, None)
+            .or_else(|| {
+                second.and_then(|second| session.find_evidence(&second.checkpoint, head.as_ref()))
+            });
+        if let Some(accused) = accused {
+            return Err(accused);
+        }
+        let verified = file.verify(self.trust(), known.as_ref(), self.now_s())?;
         // An older head may well show fewer versions than the device has seen since.
         let size = verified.head.known().size;
         let is_older = known.is_some_and(|known| size < known.size);

@@ -5,7 +5,7 @@ mod common;
 
 use candor_core::answer::SecondHead;
 use candor_proto::{head_to_wire, second_to_wire};
-use candor_sdk::{Client, ClientConfig, Fault, MemoryStore};
+use candor_sdk::{Client, ClientConfig, Error, Fault, MemoryStore};
 use common::world::World;
 use common::{ALICE, Scene, label, value, world};
 use prost::bytes::Bytes;
@@ -35,6 +35,28 @@ fn fork(records: u64) -> World {
         fork.add(&[(ALICE, &value(ALICE, 0).encode())]);
     }
     fork
+}
+
+/// A client that knows nothing yet.
+async fn newcomer() -> Scene {
+    let all = world(3);
+    let trust = all.trust_both(MAX_AGE_S);
+    Scene::with_trust(all, trust).await
+}
+
+/// Has the server send a second head that its witnesses do not vouch for. A client that remembers a
+/// good one goes on with it, and keeps it; another refuses the answer, with this error.
+async fn unvouched(
+    knowing: &Scene,
+    newcomer: &Scene,
+    second: impl Fn(&World) -> SecondHead + Clone + Send + 'static,
+) -> Error {
+    let remembered = knowing.memory();
+    lie_with(knowing, second.clone());
+    knowing.client.lookup(&label(ALICE)).await.unwrap();
+    assert_eq!(knowing.memory(), remembered);
+    lie_with(newcomer, second);
+    newcomer.refusal().await
 }
 
 /// Has the server send another second head.
@@ -115,8 +137,11 @@ async fn a_second_head_is_accepted_up_to_its_own_age() {
     assert_eq!(scene.refusal().await.code(), "second-head-stale");
     set_second(&scene, Some((4, now_s + 1)));
     scene.client.lookup(&label(ALICE)).await.unwrap();
-    set_second(&scene, Some((5, now_s + 4000)));
-    scene.set_clock(0);
+    // One from the future is as good as none: what is remembered counts, as long as it does.
+    let future = now_s + 2 * MAX_AGE_S;
+    set_second(&scene, Some((5, future)));
+    scene.client.lookup(&label(ALICE)).await.unwrap();
+    scene.set_clock(max_age + 2);
     assert_eq!(scene.refusal().await.code(), "head-in-future");
 }
 
@@ -153,13 +178,13 @@ async fn a_second_head_is_part_of_the_first() {
 
 #[tokio::test]
 async fn a_second_head_is_signed_for() {
-    let scene = scene().await;
+    let (scene, newcomer) = (scene().await, newcomer().await);
+    scene.client.lookup(&label(ALICE)).await.unwrap();
     let by = |world: &World, witnesses: &[usize]| SecondHead {
         checkpoint: world.head_by(5, witnesses, world.now_s).checkpoint,
         consistency: world.consistency(5, 6),
     };
-    lie_with(&scene, move |world| by(world, &[0, 2]));
-    let refused = scene.refusal().await;
+    let refused = unvouched(&scene, &newcomer, move |world| by(world, &[0, 2])).await;
     assert_eq!(
         (refused.code(), refused.fault()),
         ("quorum-not-met", Fault::ServerBehind)
@@ -167,7 +192,7 @@ async fn a_second_head_is_signed_for() {
     let text = |second: SecondHead| String::from_utf8(second.checkpoint).unwrap();
     // Line 4 of a note is the log's, 5 that of the witness.
     for (line, code) in [(4, "signature-invalid"), (5, "cosignature-invalid")] {
-        lie_with(&scene, move |world| {
+        let forged = move |world: &World| {
             let second = world.second(5, 6, world.now_s);
             let (note, other) = (text(second.clone()), text(world.second(4, 6, world.now_s)));
             let nth = |text: &str| text.lines().nth(line).unwrap().to_owned();
@@ -175,14 +200,14 @@ async fn a_second_head_is_signed_for() {
                 checkpoint: note.replace(&nth(&note), &nth(&other)).into_bytes(),
                 ..second
             }
-        });
-        let refused = scene.refusal().await;
+        };
+        let refused = unvouched(&scene, &newcomer, forged).await;
         assert_eq!(
             (refused.code(), refused.fault()),
             (code, Fault::ServerUnproven)
         );
     }
-    lie_with(&scene, move |world| {
+    let unsigned = move |world: &World| {
         let second = world.second(5, 6, world.now_s);
         let note = text(second.clone());
         let lines = note.lines().enumerate().filter(|(at, _)| *at != 4);
@@ -191,14 +216,16 @@ async fn a_second_head_is_signed_for() {
             checkpoint: lines.into_bytes(),
             ..second
         }
-    });
-    assert_eq!(scene.refusal().await.code(), "not-signed");
-    lie_with(&scene, |world| {
+    };
+    let refused = unvouched(&scene, &newcomer, unsigned).await;
+    assert_eq!(refused.code(), "not-signed");
+    let other = |world: &World| {
         let mut other = World::of("other.example", 2);
         other.add(&[]);
         other.second(2, 2, world.now_s)
-    });
-    assert_eq!(scene.refusal().await.code(), "other-log");
+    };
+    let refused = unvouched(&scene, &newcomer, other).await;
+    assert_eq!(refused.code(), "other-log");
     scene.lie_in_lookups(|world, response| {
         let mut second = second_to_wire(&world.second(5, 6, world.now_s));
         second.checkpoint = Bytes::from_static(b"garbage");
@@ -239,6 +266,38 @@ async fn a_second_head_of_another_history_is_evidence() {
                 evidence
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn an_older_second_head_does_not_take_the_place_of_a_newer_one() {
+    let scene = scene().await;
+    let now_s = scene.world().now_s;
+    set_second(&scene, Some((5, now_s)));
+    scene.client.lookup(&label(ALICE)).await.unwrap();
+    let remembered = scene.memory();
+    lie_with(&scene, |world| world.second(4, 6, world.now_s));
+    scene.client.lookup(&label(ALICE)).await.unwrap();
+    assert_eq!(scene.memory(), remembered);
+}
+
+#[tokio::test]
+async fn a_file_of_another_history_is_evidence_though_nothing_else_is_wrong_with_it() {
+    // The device knows the honest log of 6 records and a second head of 3 or 4. The file is of a
+    // log that forked after record 2: its own heads are in order, and one of them is of a size of
+    // which the device knows the other history.
+    for (known_second, file_size, file_second) in [(4, 4, 2), (3, 8, 6)] {
+        let scene = scene().await;
+        let now_s = scene.world().now_s;
+        set_second(&scene, Some((known_second, now_s)));
+        scene.client.lookup(&label(ALICE)).await.unwrap();
+        let forked = fork(file_size);
+        let trust = forked.trust_both(MAX_AGE_S);
+        let accomplice = Scene::with_trust(forked, trust).await;
+        set_second(&accomplice, Some((file_second, now_s)));
+        let file = accomplice.client.save_proof(&label(ALICE)).await.unwrap();
+        let refused = scene.client.verify_proof(&file).await.unwrap_err();
+        assert_eq!(refused.code(), "split-view", "{file_size}");
     }
 }
 

@@ -93,6 +93,9 @@ pub struct Merge {
     /// The other state lacks something that this one has: it should be sent. If this device knows
     /// that the server had it, the server gave back an older state.
     pub lacks_ours: bool,
+    /// Both found something else at the same place of the log: another commitment of one version,
+    /// or another root of one size. The log showed the devices two histories.
+    pub contradicts: bool,
 }
 
 /// What the devices of an account share.
@@ -281,11 +284,24 @@ impl SharedState {
         let mut merged = self.clone();
         merged.take(other);
         let found = Merge {
+            contradicts: self.contradicts(other),
             learned: merged != *self,
             lacks_ours: merged != *other,
         };
         *self = merged;
         found
+    }
+
+    fn contradicts(&self, other: &Self) -> bool {
+        let another_commitment = match (self.monitored, other.monitored) {
+            (Some(ours), Some(theirs)) => ours.0 == theirs.0 && ours.1 != theirs.1,
+            _ => false,
+        };
+        let another_root = |theirs: &SeenHead| {
+            let mut ours = self.heads.values();
+            ours.any(|ours| ours.size == theirs.size && ours.root != theirs.root)
+        };
+        another_commitment || other.heads.values().any(another_root)
     }
 
     fn take(&mut self, other: &Self) {

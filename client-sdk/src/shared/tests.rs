@@ -157,7 +157,8 @@ fn what_was_written_last_by_who_knew_of_the_rest_wins() {
         laptop.merge(&phone),
         Merge {
             learned: true,
-            lacks_ours: false
+            lacks_ours: false,
+            contradicts: false,
         }
     );
     assert_eq!(laptop.verified(contact(1)), Some(old.hash()));
@@ -169,7 +170,8 @@ fn what_was_written_last_by_who_knew_of_the_rest_wins() {
         phone.merge(&laptop),
         Merge {
             learned: true,
-            lacks_ours: false
+            lacks_ours: false,
+            contradicts: false,
         }
     );
     phone.set_verified(device(1), contact(1), &new).unwrap();
@@ -189,13 +191,43 @@ fn an_older_state_lacks_what_was_shared_since() {
         found,
         Merge {
             learned: false,
-            lacks_ours: true
+            lacks_ours: true,
+            contradicts: false,
         }
     );
     // A device that has nothing yet misses what the log holds.
     let newest = published(1, 1);
     assert!(!backup.published().any(|known| *known == newest));
     assert!(ours.published().any(|known| *known == newest));
+}
+
+#[test]
+fn two_histories_that_devices_were_shown_are_noticed() {
+    let seen = |size: u64, root: u8| {
+        let mut state = SharedState::new();
+        let root = Hash([root; 32]);
+        state.set_head(device(1), SeenHead { size, root }).unwrap();
+        state
+    };
+    let monitored = |version: u32, commitment: u8| {
+        let mut state = SharedState::new();
+        state.set_monitored(LoggedVersion {
+            version,
+            commitment: Commitment([commitment; 32]),
+        });
+        state
+    };
+    for (ours, theirs, contradicts) in [
+        (seen(5, 1), seen(5, 1), false),
+        (seen(5, 1), seen(6, 2), false),
+        (seen(5, 1), seen(5, 2), true),
+        (monitored(3, 1), monitored(3, 1), false),
+        (monitored(3, 1), monitored(4, 2), false),
+        (monitored(3, 1), monitored(3, 2), true),
+    ] {
+        assert_eq!(ours.clone().merge(&theirs).contradicts, contradicts);
+        assert_eq!(theirs.clone().merge(&ours).contradicts, contradicts);
+    }
 }
 
 #[test]
