@@ -71,6 +71,18 @@ counters! {
     quarantines: "starts of a witness in quarantine",
     /// Starts that the log refused.
     refused_starts: "starts that the log refused because of doubt",
+    /// Answers of peers that honest witnesses took.
+    exchanges: "answers of peers taken by honest witnesses",
+    /// Times that gossip convicted the log.
+    gossip_evidence: "times that gossip convicted the log at a witness",
+    /// Evidence of two sizes.
+    two_size_evidence: "evidence of two sizes",
+    /// Alarms that a log shows no consistency.
+    unreconciled: "alarms that the log shows no consistency",
+    /// Growth refused because of what peers have.
+    held_back: "heads refused until the log shows consistency",
+    /// What was dropped of what peers sent.
+    gossip_lies: "things dropped of what peers sent",
     /// Notes forged by liars.
     forgeries: "forged heads sent by liars",
 }

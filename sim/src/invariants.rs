@@ -1,6 +1,11 @@
 //! What must hold in every run, whatever happens. Each invariant is written here, and only here.
 
-use crate::world::World;
+use candor_core::note::Evidence;
+use candor_witness::decision::Recorded;
+
+use crate::keys::log_verifier;
+use crate::witness::Witness;
+use crate::world::{Standing, World};
 
 /// What was violated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,12 @@ pub const DEVICES_AGREE: &str = "devices agree unless a quorum lies";
 pub const NO_FALSE_ACCUSATION: &str = "nobody is accused falsely";
 /// See [`forks_are_kept`].
 pub const FORKS_ARE_KEPT: &str = "a witness that met a fork stops for good";
+/// See [`evidence_spreads`].
+pub const EVIDENCE_SPREADS: &str = "evidence at one honest witness comes to all";
+/// See [`forks_end`].
+pub const FORKS_END: &str = "a fork between honest witnesses is convicted or held back";
+/// See [`evidence_convinces`].
+pub const EVIDENCE_CONVINCES: &str = "evidence convinces by the log's key alone";
 /// See [`liveness_returns`].
 pub const LIVENESS: &str = "liveness returns after healing";
 
@@ -43,7 +54,12 @@ pub const ALWAYS: [Invariant; 7] = [
 ];
 
 /// Checked when all has healed and some time has passed.
-pub const AT_THE_END: [Invariant; 1] = [(LIVENESS, liveness_returns)];
+pub const AT_THE_END: [Invariant; 4] = [
+    (EVIDENCE_CONVINCES, evidence_convinces),
+    (EVIDENCE_SPREADS, evidence_spreads),
+    (FORKS_END, forks_end),
+    (LIVENESS, liveness_returns),
+];
 
 /// The first of `invariants` that does not hold.
 pub fn check(invariants: &[Invariant], world: &World) -> Result<(), Violation> {
@@ -117,6 +133,50 @@ fn forks_are_kept(world: &World) -> Option<String> {
     Some(format!("witness {silent} met a fork and has no alarm"))
 }
 
+/// Protects everybody whom evidence is shown to: what honest witnesses keep needs nobody's word.
+fn evidence_convinces(world: &World) -> Option<String> {
+    let log = log_verifier();
+    let mut kept = world.honest().flat_map(Witness::evidence);
+    let error = kept.find_map(|bytes| Evidence::verify(bytes, &log).err())?;
+    Some(format!("what a witness keeps is none: {error}"))
+}
+
+/// Protects everybody from a log that forked: once all has healed, what one honest witness has
+/// proof of, all of them have in some seconds.
+fn evidence_spreads(world: &World) -> Option<String> {
+    let [_, later] = &world.looks[..] else {
+        return None;
+    };
+    let holder = later.iter().position(|standing| standing.has_alarm)?;
+    let silent = world.honest().position(|witness| !witness.has_alarm())?;
+    Some(format!(
+        "witness {holder} has proof of a fork, and witness {silent} has no alarm"
+    ))
+}
+
+/// Protects everybody from a log that shows honest witnesses histories of their own: once they
+/// could compare for some seconds, each has proof; or the log, which could have been asked for
+/// consistency, no longer grows there; or where nobody knows how to ask it, there is an alarm.
+fn forks_end(world: &World) -> Option<String> {
+    let [earlier, later] = &world.looks[..] else {
+        return None;
+    };
+    for (number, witness) in world.honest().enumerate() {
+        let (before, after) = (earlier[number].head, Standing::of(witness));
+        let contradicts = |other: &Standing| world.observer.contradict(before, other.head);
+        let has_grown = after.head != later[number].head;
+        let is_held_back = if world.scenario.has_tiles {
+            !has_grown && !witness.may_grow(world.now(), &Recorded::NOTHING)
+        } else {
+            witness.is_unreconciled(world.now())
+        };
+        if !after.has_alarm && !is_held_back && earlier.iter().any(contradicts) {
+            return Some(format!("nothing stops the log at witness {number}"));
+        }
+    }
+    None
+}
+
 /// Protects availability: when all has healed, an honest log publishes again, witnesses that nobody
 /// had to give up cosign again, and devices accept newer heads.
 fn liveness_returns(world: &World) -> Option<String> {
@@ -138,6 +198,10 @@ fn liveness_returns(world: &World) -> Option<String> {
                 "honest witness {number} is at {size}, not after {before}"
             ));
         }
+    }
+    let mut working = world.honest().filter(|witness| !witness.is_retired());
+    if working.any(|witness| !witness.may_grow(world.now(), &Recorded::NOTHING)) {
+        return Some("an honest log may not grow at a witness".to_owned());
     }
     for (number, device) in world.devices.iter().enumerate() {
         let size = device.known().map_or(0, |known| known.size);

@@ -3,15 +3,15 @@
 //!
 //! What decides is the code that the programs run: the log's recovery, epochs, commits and anchor
 //! over its store in memory; the witness's decisions, changes, writing order and start; the
-//! device's verification of heads. The simulation has their place in the world: a queue of events
+//! device's verification of heads; the state machine of the witnesses' gossip. The simulation has their place in the world: a queue of events
 //! ordered by time, one source of chance, a network, disks and clocks that fail. One seed gives one
 //! run, always the same. [`invariants`] says what must hold, [`mutation`] what is broken on purpose
 //! to show that it is noticed.
 //!
 //! # What is out of scope
 //!
-//! Updates and maps, HTTP, what witnesses tell each other, and how several requests of one process
-//! wait for each other.
+//! Updates and maps, HTTP, how peers know each other, evidence that operators cleared, and how
+//! several requests of one process wait for each other.
 
 pub mod context;
 pub mod coverage;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use candor_core::Hash;
 use candor_core::answer::HeadProof;
-use candor_core::note::SignatureLine;
+use candor_core::note::{ProvedBeginning, SignatureLine};
+use candor_witness::gossip::Question;
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +44,15 @@ pub enum Message {
     AddCheckpoint(Tag, Vec<u8>),
     /// From a witness.
     Answer(Tag, Answer),
+    /// To a witness: a question of a peer's, and its number, by which the answer finds it: a
+    /// connection would.
+    Ask(u64, Vec<u8>),
+    /// From the peer: the answer.
+    Told(u64, Vec<u8>),
+    /// To the log: its tiles as far as they prove this. The log sees the sizes only.
+    GetProof(Question),
+    /// From the log: what the tiles prove.
+    Proof(Question, Option<ProvedBeginning>),
     /// To the log: the head, please.
     GetHead {
         /// The size that the device verified last; 0 for none.
@@ -81,6 +91,17 @@ impl fmt::Display for Message {
                     Answer::Conflict(size) => write!(f, "conflict with {size}"),
                     Answer::Refused(why) => write!(f, "refused, {why}"),
                 }
+            }
+            Self::Ask(_, body) => write!(f, "question of {} bytes", body.len()),
+            Self::Told(_, body) => write!(f, "answer of {} bytes", body.len()),
+            Self::GetProof(Question {
+                smaller, larger, ..
+            }) => {
+                write!(f, "get proof from {} to {}", smaller.size, larger.size)
+            }
+            Self::Proof(_, beginning) => {
+                let hashes = beginning.as_ref().map(|beginning| beginning.proof.len());
+                write!(f, "proof of {hashes:?} hashes")
             }
             Self::GetHead { verified_size } => write!(f, "get head after {verified_size}"),
             Self::Head { consistency, .. } => write!(f, "head, {} hashes", consistency.len()),

@@ -18,6 +18,14 @@ pub enum Mutation {
     DropsEvidence,
     /// Witnesses are not asked again after a failure.
     GivesUp,
+    /// Witnesses ask no peers.
+    GossipIsSilent,
+    /// Witnesses leave out the evidence that peers give.
+    GossipDropsEvidence,
+    /// Witnesses take a peer's head for the log's word without looking at its signatures.
+    GossipBelieves,
+    /// Witnesses cosign growth although the log does not show consistency.
+    GrowsUnreconciled,
     /// Devices do not ask that a head follows the one before.
     DeviceSkipsConsistency,
     /// Devices count one cosignature less than their policy asks for.
@@ -28,13 +36,17 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutation, with the names of the invariants of which one has to notice it.
-    pub const ALL: [(Self, &'static [&'static str]); 9] = [
+    pub const ALL: [(Self, &'static [&'static str]); 13] = [
         (Self::AnswersBeforeWriting, &[invariants::WRITTEN_FIRST]),
         (Self::ForgetsAnchor, &[invariants::WITNESS_ONE_HISTORY]),
         (Self::SkipsConsistency, &[invariants::WITNESS_ONE_HISTORY]),
         (Self::SkipsSignatures, &[invariants::NO_FALSE_ACCUSATION]),
         (Self::DropsEvidence, &[invariants::FORKS_ARE_KEPT]),
         (Self::GivesUp, &[invariants::LIVENESS]),
+        (Self::GossipIsSilent, &[invariants::FORKS_END]),
+        (Self::GossipDropsEvidence, &[invariants::EVIDENCE_SPREADS]),
+        (Self::GossipBelieves, &[invariants::NO_FALSE_ACCUSATION]),
+        (Self::GrowsUnreconciled, &[invariants::FORKS_END]),
         (
             Self::DeviceSkipsConsistency,
             &[invariants::DEVICE_ONE_HISTORY],

@@ -20,14 +20,20 @@ pub struct Observer {
     signed: BTreeSet<Head>,
     /// Branch and size for which the log signed two roots.
     second_root: Option<(usize, u64)>,
-    /// For each honest witness, on which branches all lies that it cosigned.
-    witnesses: BTreeMap<usize, Branches>,
+    /// What each honest witness cosigned.
+    witnesses: BTreeMap<usize, BTreeSet<Head>>,
+    /// An honest witness whose cosignatures are on no one branch.
+    two_faced: Option<usize>,
     /// The newest head of which a cosignature left each honest witness.
     newest: BTreeMap<usize, Head>,
     /// A cosignature that left its witness before it was written.
     unwritten: Option<(usize, u64)>,
-    /// For each device, on which branches all lies that it accepted.
-    devices: BTreeMap<usize, Branches>,
+    /// What each device accepted.
+    devices: BTreeMap<usize, BTreeSet<Head>>,
+    /// A device that accepted heads that are on no one branch.
+    misled: Option<usize>,
+    /// Whether what all devices accepted is on no one branch.
+    is_split: bool,
     /// Forks of which an honest witness received both sides, by witness.
     met: BTreeSet<usize>,
     /// What a node claims against the log, and the log never did.
@@ -38,13 +44,7 @@ impl Observer {
     /// A branch begins: at the start, or as a copy of what branch 0 is now.
     pub fn branch(&mut self) {
         let copy = self.histories.first().cloned().unwrap_or_default();
-        let new = 1 << self.histories.len();
         self.histories.push(copy);
-        // What lies on the history that is copied lies on the copy.
-        let nodes = self.witnesses.values_mut().chain(self.devices.values_mut());
-        for branches in nodes.filter(|branches| **branches & 1 != 0) {
-            *branches |= new;
-        }
     }
 
     /// The log signed a head of a branch.
@@ -62,7 +62,10 @@ impl Observer {
     /// A cosignature of an honest witness is let out. `written` is what its database and its anchor
     /// hold then.
     pub fn cosigned(&mut self, witness: usize, head: Head, written: [Option<Head>; 2]) {
-        *self.witnesses.entry(witness).or_insert(!0) &= self.branches(head);
+        self.witnesses.entry(witness).or_default().insert(head);
+        if self.is_apart(&self.witnesses[&witness]) {
+            self.two_faced = Some(witness);
+        }
         if written
             .iter()
             .any(|held| held.is_none_or(|held| held.0 < head.0))
@@ -77,8 +80,11 @@ impl Observer {
 
     /// A device accepted a head.
     pub fn accepted(&mut self, device: usize, head: Head) {
-        let branches = self.branches(head);
-        *self.devices.entry(device).or_insert(!0) &= branches;
+        self.devices.entry(device).or_default().insert(head);
+        if self.is_apart(&self.devices[&device]) {
+            self.misled = Some(device);
+        }
+        self.is_split = self.is_apart(self.devices.values().flatten());
     }
 
     /// An honest witness received both sides of a fork, and was to keep them.
@@ -93,13 +99,17 @@ impl Observer {
 
     /// Somebody accuses the log of two heads.
     pub fn accused(&mut self, by: &str, one: Head, other: Head) {
-        let is_true = one.0 == other.0
-            && one.1 != other.1
-            && self.signed.contains(&one)
-            && self.signed.contains(&other);
+        let are_signed = self.signed.contains(&one) && self.signed.contains(&other);
+        let is_true = are_signed && self.contradict(one, other);
         if !is_true {
             self.false_accusation = Some(format!("{by}, of size {} and {}", one.0, other.0));
         }
+    }
+
+    /// Whether two heads that the log signed are on no one branch. The empty tree is on all.
+    pub fn contradict(&self, one: Head, other: Head) -> bool {
+        let are_trees = one.0 > 0 && other.0 > 0;
+        are_trees && self.branches(one) & self.branches(other) == 0
     }
 
     /// The branches that a head is on; none for one that no branch has.
@@ -112,11 +122,13 @@ impl Observer {
 
     /// Whether the log signed heads that contradict each other.
     pub fn is_forked(&self) -> bool {
-        let mut earlier: Option<&Head> = None;
-        self.signed.iter().any(|head| {
-            let before = earlier.replace(head);
-            before.is_some_and(|before| before.0 == head.0)
-        })
+        self.is_apart(&self.signed)
+    }
+
+    /// Whether heads are on no one branch.
+    fn is_apart<'a>(&self, heads: impl IntoIterator<Item = &'a Head>) -> bool {
+        let heads = heads.into_iter();
+        heads.fold(!0, |all, head| all & self.branches(*head)) == 0
     }
 
     /// The newest head of which a cosignature left an honest witness.
@@ -130,8 +142,8 @@ impl Observer {
     }
 
     /// An honest witness whose cosignatures are on no one branch.
-    pub fn two_faced_witness(&self) -> Option<usize> {
-        two_faced(&self.witnesses)
+    pub const fn two_faced_witness(&self) -> Option<usize> {
+        self.two_faced
     }
 
     /// A witness whose cosignature was let out before it was written, and the size.
@@ -140,13 +152,13 @@ impl Observer {
     }
 
     /// A device that accepted heads that are on no one branch.
-    pub fn misled_device(&self) -> Option<usize> {
-        two_faced(&self.devices)
+    pub const fn misled_device(&self) -> Option<usize> {
+        self.misled
     }
 
     /// Whether all heads that devices accepted are on one branch.
-    pub fn devices_agree(&self) -> bool {
-        self.devices.values().fold(!0, |all, one| all & one) != 0
+    pub const fn devices_agree(&self) -> bool {
+        !self.is_split
     }
 
     /// Honest witnesses that received both sides of a fork.
@@ -158,10 +170,4 @@ impl Observer {
     pub fn false_accusation(&self) -> Option<&str> {
         self.false_accusation.as_deref()
     }
-}
-
-fn two_faced(branches: &BTreeMap<usize, Branches>) -> Option<usize> {
-    let mut all = branches.iter();
-    all.find(|(_, branches)| **branches == 0)
-        .map(|(number, _)| *number)
 }

@@ -24,6 +24,15 @@ pub struct Scenario {
     pub fork_at_ms: Option<u64>,
     /// Whether a log that forks never shows a witness both histories.
     pub is_fork_careful: bool,
+    /// Whether a log that forks shows witnesses even sizes of one history and odd ones of the other,
+    /// so that no two of them are ever equal.
+    pub is_fork_parted: bool,
+    /// Whether witnesses are each other's peers.
+    pub has_peers: bool,
+    /// Whether witnesses know where the log's tiles are.
+    pub has_tiles: bool,
+    /// Whether a log that forks hides its tiles from then on.
+    pub are_tiles_hidden: bool,
     /// Messages that are lost, in a hundred.
     pub loss: u32,
     /// Messages that come twice, in a hundred.
@@ -65,6 +74,10 @@ impl Scenario {
             devices: rng.usize(2..=3),
             fork_at_ms: (rng.u32(0..5) < 2).then(|| rng.u64(5_000..CHAOS_MS / 2)),
             is_fork_careful: rng.bool(),
+            is_fork_parted: rng.bool(),
+            has_peers: rng.bool(),
+            has_tiles: rng.u32(0..4) > 0,
+            are_tiles_hidden: rng.u32(0..3) == 0,
             loss: up_to(rng, 30),
             duplication: up_to(rng, 20),
             delay_max_ms: rng.u64(5..3_000),
@@ -72,7 +85,7 @@ impl Scenario {
             crashes: up_to(rng, 4) as usize,
             partitions: up_to(rng, 3) as usize,
             clock_jumps: up_to(rng, 3) as usize,
-            rollbacks: up_to(rng, 2) as usize,
+            rollbacks: up_to(rng, 3) as usize,
             log_rollback: up_to(rng, 3) == 3,
         }
     }

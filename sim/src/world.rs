@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -15,7 +16,7 @@ use crate::log::Log;
 use crate::message::{Message, Node};
 use crate::mutation::Mutation;
 use crate::network::Network;
-use crate::observer::Observer;
+use crate::observer::{Head, Observer};
 use crate::scenario::{CHAOS_MS, CLOCK_OFF_MS, Scenario};
 use crate::trace::Trace;
 use crate::witness::Witness;
@@ -25,8 +26,15 @@ use crate::witness::liar::Liar;
 /// up with what it said when it was off.
 const CALM_AT_MS: u64 = CHAOS_MS + 2 * CLOCK_OFF_MS;
 
-/// The end, in milliseconds.
+/// The end of a run with an honest log, in milliseconds.
 const END_MS: u64 = CALM_AT_MS + 45_000;
+
+/// When what witnesses hold is noted in a run with a log that forks, in milliseconds: when they are
+/// up again, and when they had time to compare.
+const LOOKED_AT_MS: [u64; 2] = [CALM_AT_MS + 18_000, CALM_AT_MS + 40_000];
+
+/// The end of a run with a log that forks, in milliseconds: when it would have grown again.
+const END_OF_FORK_MS: u64 = CALM_AT_MS + 65_000;
 
 /// When operators look after quarantines that did not end by themselves, in milliseconds.
 pub const OPERATORS_AT_MS: u64 = CALM_AT_MS + 15_000;
@@ -52,6 +60,8 @@ pub enum Event {
     Fork,
     /// No faults any more.
     Heal,
+    /// Somebody notes what honest witnesses hold.
+    Look,
     /// The end.
     End,
 }
@@ -72,6 +82,8 @@ pub struct World {
     pub(crate) devices: Vec<Device>,
     pub(crate) observer: Observer,
     pub(crate) published_at_healing: u64,
+    /// What honest witnesses held at each [`Event::Look`].
+    pub(crate) looks: Vec<Vec<Standing>>,
     pub(crate) rng: Rng,
     pub(crate) network: Network,
     pub(crate) coverage: Coverage,
@@ -115,6 +127,7 @@ impl World {
             scenario,
             observer,
             published_at_healing: 0,
+            looks: Vec::new(),
             rng,
             network: Network::default(),
             coverage: Coverage::default(),
@@ -129,9 +142,16 @@ impl World {
             next_event: 0,
         };
         world.plan();
-        // A log that forked need not live.
-        let is_honest = world.scenario.fork_at_ms.is_none();
-        world.schedule(if is_honest { END_MS } else { CHAOS_MS }, Event::End);
+        if world.scenario.fork_at_ms.is_none() {
+            world.schedule(END_MS, Event::End);
+        } else if !world.scenario.has_peers {
+            world.schedule(CHAOS_MS, Event::End);
+        } else {
+            for at_ms in LOOKED_AT_MS {
+                world.schedule(at_ms, Event::Look);
+            }
+            world.schedule(END_OF_FORK_MS, Event::End);
+        }
         Ok(world)
     }
 
@@ -161,7 +181,7 @@ impl World {
                 continue;
             };
             self.now_ms = at_ms;
-            if matches!(event, Event::End) {
+            if matches!(event, Event::End) || self.is_fork_over() {
                 break;
             }
             self.happen(event);
@@ -218,6 +238,7 @@ impl World {
                 self.network.heal();
                 self.published_at_healing = self.log.published_size();
             }
+            Event::Look => self.looks.push(self.honest().map(Standing::of).collect()),
             Event::End => {}
         }
     }
@@ -280,6 +301,17 @@ impl World {
         }
     }
 
+    /// Whether all honest witnesses have proof of a fork, and had time to lose it.
+    fn is_fork_over(&self) -> bool {
+        let all_know = |look: &Vec<Standing>| look.iter().all(|standing| standing.has_alarm);
+        self.looks.first().is_some_and(all_know)
+    }
+
+    /// Time since the start.
+    pub(crate) const fn now(&self) -> Duration {
+        Duration::from_millis(self.now_ms)
+    }
+
     /// The witnesses that run the witness's code.
     pub(crate) fn honest(&self) -> impl Iterator<Item = &Witness> {
         self.witnesses.iter().filter_map(|witness| match witness {
@@ -302,6 +334,26 @@ impl World {
         !self.observer.is_forked()
             && self.scenario.fork_at_ms.is_none()
             && working >= self.scenario.quorum
+    }
+}
+
+/// What an honest witness holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Size and root that it cosigned last.
+    pub head: Head,
+    /// Whether it holds that the log forked.
+    pub has_alarm: bool,
+}
+
+impl Standing {
+    /// That of a witness now.
+    pub fn of(witness: &Witness) -> Self {
+        let recorded = witness.recorded();
+        Self {
+            head: (recorded.size, recorded.root),
+            has_alarm: witness.has_alarm(),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::thread;
 
+use candor_sim::coverage::Coverage;
 use candor_sim::mutation::Mutation;
 use candor_sim::report::{run, run_all};
 
@@ -11,16 +12,23 @@ use candor_sim::report::{run, run_all};
 const SEEDS: u64 = 2_000;
 
 /// Seeds within which every mutation has to be noticed.
-const MUTATION_SEEDS: u64 = 400;
+const MUTATION_SEEDS: u64 = 1_200;
 
 #[test]
 fn every_invariant_holds() {
     let halves = [0, 1].map(|half| thread::spawn(move || run_all((half..SEEDS).step_by(2))));
+    let mut all = Coverage::default();
     for half in halves {
         match half.join().unwrap() {
-            Ok(coverage) => println!("{coverage}"),
+            Ok(coverage) => all += coverage,
             Err(failure) => panic!("{failure}"),
         }
+    }
+    println!("{all}");
+    // What did not happen was not checked.
+    for line in all.to_string().lines() {
+        let count: u64 = line.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(count > 0, "{line}");
     }
 }
 

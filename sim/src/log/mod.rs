@@ -4,8 +4,9 @@ mod branch;
 mod publisher;
 mod shared;
 
-use candor_core::note::Policy;
+use candor_core::note::{Policy, ProvedBeginning};
 use candor_server::sequencer::recovery::RecoveryError;
+use candor_witness::gossip::Question;
 
 use branch::Branch;
 use publisher::Publisher;
@@ -101,10 +102,13 @@ impl Actor for Log {
                 self.answered(witness, tag, answer, cx);
             }
             (Node::Device(_), Message::GetHead { verified_size }) => {
-                let shown = (0..self.branches.len())
-                    .find(|number| self.is_shown(from, *number, cx))
-                    .unwrap_or(0);
+                let shown = self.shown_to(from, cx);
                 self.show(from, shown, verified_size, cx);
+            }
+            (Node::Witness(_), Message::GetProof(question)) => {
+                let shown = self.shown_to(from, cx);
+                let beginning = self.prove(shown, &question, cx);
+                cx.send(from, Message::Proof(question, beginning));
             }
             _ => {}
         }
@@ -143,8 +147,11 @@ impl Log {
     fn ask(&mut self, number: usize, cx: &mut Context<'_>) {
         for witness in 0..cx.scenario.witnesses {
             if self.is_shown(Node::Witness(witness), number, cx) {
+                let is_parted = cx.scenario.is_fork_parted && self.branches.len() > 1;
                 let (branch, publisher) = &mut self.branches[number];
-                if let (Some(head), Some(rows)) = (branch.head(), branch.rows()) {
+                let head = branch.head();
+                let head = head.filter(|head| !is_parted || head.size % 2 == number as u64);
+                if let (Some(head), Some(rows)) = (head, branch.rows()) {
                     publisher.ask(witness, &head, rows, cx);
                 }
             }
@@ -163,6 +170,31 @@ impl Log {
         let is_own = number_of % self.branches.len() == number;
         let is_kept_apart = cx.scenario.is_fork_careful && matches!(to, Node::Witness(_));
         is_own || (!is_kept_apart && cx.rng.u32(0..4) == 0)
+    }
+
+    /// The history that a node is shown now.
+    fn shown_to(&self, to: Node, cx: &mut Context<'_>) -> usize {
+        let mut all = 0..self.branches.len();
+        all.find(|number| self.is_shown(to, *number, cx))
+            .unwrap_or(0)
+    }
+
+    /// What the tiles of a history prove, if they are there.
+    fn prove(
+        &self,
+        number: usize,
+        question: &Question,
+        cx: &Context<'_>,
+    ) -> Option<ProvedBeginning> {
+        if self.branches.len() > 1 && cx.scenario.are_tiles_hidden {
+            return None;
+        }
+        let rows = self.branches[number].0.rows()?;
+        let (from, to) = (question.smaller.size, question.larger.size);
+        Some(ProvedBeginning {
+            root: rows.root(from).ok()?,
+            proof: rows.consistency(from, to).ok()?,
+        })
     }
 
     fn answered(&mut self, witness: usize, tag: Tag, answer: Answer, cx: &mut Context<'_>) {

@@ -16,6 +16,8 @@ pub struct Platter {
     pub records: Records,
     /// The anchor.
     pub anchor: Anchor,
+    /// The evidence, as files outside of the database.
+    pub evidence: Vec<Vec<u8>>,
     /// A copy of the database.
     pub backup: Option<Records>,
 }
@@ -58,6 +60,15 @@ impl Writing<'_, '_> {
             Fault::None => Ok(written),
             _ => Err(Crashed),
         }
+    }
+
+    /// Keeps evidence; the same is kept once.
+    pub fn keep(&mut self, evidence: &[u8]) -> Result<(), Crashed> {
+        self.write(|platter| {
+            if !platter.evidence.iter().any(|kept| kept == evidence) {
+                platter.evidence.push(evidence.to_vec());
+            }
+        })
     }
 }
 

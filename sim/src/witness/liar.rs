@@ -1,23 +1,27 @@
 //! A witness that lies: it cosigns whatever it gets, at any time, claims any size, and sends forged
-//! heads in the log's name to others.
+//! heads in the log's name to others, also as gossip.
+
+use std::collections::VecDeque;
 
 use candor_core::Hash;
-use candor_core::note::{
-    AddCheckpoint, Checkpoint, NoteSigner as _, SignatureLine, SignedNote, SoftwareSigner,
-};
+use candor_core::note::{AddCheckpoint, Checkpoint, NoteSigner as _, SignedNote, SoftwareSigner};
 
+use super::slander;
 use crate::context::Context;
 use crate::keys::{ORIGIN, forger, witness_signer};
 use crate::message::{Answer, Message, Node, Tag};
 use crate::world::Actor;
+
+/// Most heads that a liar keeps to tell others about.
+const HEADS_MAX: usize = 6;
 
 /// A witness that lies.
 pub struct Liar {
     signer: SoftwareSigner,
     /// Greatest size it was shown.
     seen: u64,
-    /// A line of the log's.
-    line: Option<SignatureLine>,
+    /// The last heads, of any history.
+    heads: VecDeque<SignedNote>,
 }
 
 impl Liar {
@@ -26,7 +30,7 @@ impl Liar {
         Self {
             signer: witness_signer(number),
             seen: 0,
-            line: None,
+            heads: VecDeque::new(),
         }
     }
 }
@@ -35,6 +39,11 @@ impl Actor for Liar {
     /// Now and then a forged head goes to an honest witness.
     fn tick(&mut self, cx: &mut Context<'_>) {
         let honest = cx.scenario.witnesses - cx.scenario.liars;
+        if honest > 0 && cx.rng.bool() {
+            let to = Node::Witness(cx.rng.usize(0..honest));
+            let (number, body) = (cx.rng.u64(..), slander::question(cx.rng));
+            cx.send(to, Message::Ask(number, body));
+        }
         if honest == 0 || self.seen == 0 || cx.rng.u32(0..4) > 0 {
             return;
         }
@@ -48,8 +57,9 @@ impl Actor for Liar {
             return;
         };
         let line = self
-            .line
-            .clone()
+            .heads
+            .back()
+            .and_then(|head| head.signatures().first().cloned())
             .filter(|_| cx.rng.bool())
             .unwrap_or(forged);
         let Ok(note) = SignedNote::new(checkpoint.to_text(), vec![line]) else {
@@ -67,14 +77,19 @@ impl Actor for Liar {
     }
 
     fn receive(&mut self, from: Node, message: Message, cx: &mut Context<'_>) {
-        let Message::AddCheckpoint(tag, body) = message else {
-            return;
+        let (tag, body) = match message {
+            Message::AddCheckpoint(tag, body) => (tag, body),
+            Message::Ask(number, body) => return self.lie(from, number, &body, cx),
+            _ => return,
         };
         let Ok(request) = AddCheckpoint::parse(&body) else {
             return;
         };
         self.seen = self.seen.max(tag.size);
-        self.line = request.note.signatures().first().cloned();
+        if self.heads.len() == HEADS_MAX {
+            self.heads.pop_front();
+        }
+        self.heads.push_back(request.note.clone());
         let answer = match cx.rng.u32(0..10) {
             0 if cx.is_chaos => Answer::Conflict(cx.rng.u64(0..20)),
             1 if cx.is_chaos => Answer::Refused("no".to_owned()),
@@ -85,6 +100,19 @@ impl Actor for Liar {
 }
 
 impl Liar {
+    /// Answers a peer once, twice, not at all, or something else.
+    fn lie(&mut self, from: Node, number: u64, body: &[u8], cx: &mut Context<'_>) {
+        for _ in 0..cx.rng.u32(0..3) {
+            let answer = slander::answer(body, self.heads.make_contiguous(), cx.rng);
+            let number = if cx.rng.u32(0..8) == 0 {
+                cx.rng.u64(..)
+            } else {
+                number
+            };
+            cx.send(from, Message::Told(number, answer));
+        }
+    }
+
     fn cosign(&self, request: &AddCheckpoint, cx: &mut Context<'_>) -> Answer {
         let Ok(checkpoint) = Checkpoint::parse(request.note.text()) else {
             return Answer::Refused("no checkpoint".to_owned());

@@ -1,7 +1,11 @@
 //! An honest witness: what it decides, how it writes and how it starts is the witness's own code.
 
 mod disk;
+mod gossip;
 pub mod liar;
+mod slander;
+
+use std::time::Duration;
 
 use candor_core::note::{AddCheckpoint, Checkpoint, Evidence, LogVerifier, SignatureLine};
 use candor_witness::cosigner::Cosigner;
@@ -13,12 +17,12 @@ use candor_witness::store::{Agreement, Anchor, AnchorKept, Change, Records};
 use candor_witness::witness::AddError;
 
 use disk::{Crashed, Platter, Writing};
+use gossip::Peers;
 
 use crate::context::Context;
 use crate::keys::{ORIGIN, log_verifier, witness_signer};
-use crate::message::{Answer, Message, Node};
+use crate::message::{Answer, Message, Node, Tag};
 use crate::mutation::Mutation;
-use crate::observer::Head;
 use crate::world::{Actor, OPERATORS_AT_MS};
 
 /// An honest witness.
@@ -36,6 +40,7 @@ pub struct Witness {
 struct Process {
     records: Records,
     anchor: Anchor,
+    peers: Peers,
 }
 
 /// Why there is no answer, or a bad one.
@@ -47,6 +52,16 @@ enum Failure {
 impl From<Crashed> for Failure {
     fn from(_: Crashed) -> Self {
         Self::Crashed
+    }
+}
+
+impl Failure {
+    /// A refusal that nobody waits for changes nothing.
+    fn unless_crashed(self) -> Result<(), Crashed> {
+        match self {
+            Self::Refused(_) => Ok(()),
+            Self::Crashed => Err(Crashed),
+        }
     }
 }
 
@@ -80,6 +95,11 @@ impl Witness {
         self.platter.records.entry(ORIGIN).fork.is_some()
     }
 
+    /// The evidence that it keeps.
+    pub fn evidence(&self) -> impl Iterator<Item = &[u8]> {
+        self.platter.evidence.iter().map(Vec::as_slice)
+    }
+
     /// Whether it was given up.
     pub const fn is_retired(&self) -> bool {
         self.is_retired
@@ -97,33 +117,28 @@ impl Actor for Witness {
             self.platter.backup = Some(self.platter.records.clone());
         }
         self.operate(cx);
+        if self.gossip(cx).is_err() {
+            self.fail(cx);
+        }
     }
 
     fn receive(&mut self, from: Node, message: Message, cx: &mut Context<'_>) {
-        let Message::AddCheckpoint(tag, body) = message else {
-            return;
-        };
         if self.process.is_none() {
             return;
         }
-        let answer = match self.add_checkpoint(&body, cx) {
-            Ok(lines) => Answer::Cosigned(lines),
-            Err(Failure::Refused(AddError::Refused(Refusal::Conflict { size }))) => {
-                cx.coverage.conflicts += 1;
-                Answer::Conflict(size)
+        let done = match message {
+            Message::AddCheckpoint(tag, body) => self.respond(from, tag, &body, cx),
+            Message::Ask(number, body) => {
+                self.answer(from, number, &body, cx);
+                Ok(())
             }
-            Err(Failure::Refused(error)) => {
-                cx.coverage.conflicts += 1;
-                Answer::Refused(error.to_string())
-            }
-            Err(Failure::Crashed) => {
-                cx.log(format_args!("witness {} crashes at a write", self.number));
-                cx.coverage.crashes += 1;
-                self.process = None;
-                return;
-            }
+            Message::Told(number, body) => self.told(from, number, &body, cx),
+            Message::Proof(question, beginning) => self.proved(&question, beginning, cx),
+            _ => Ok(()),
         };
-        cx.send(from, Message::Answer(tag, answer));
+        if done.is_err() {
+            self.fail(cx);
+        }
     }
 
     fn crash(&mut self) {
@@ -163,6 +178,36 @@ impl Actor for Witness {
 }
 
 impl Witness {
+    /// The process ends at a write.
+    fn fail(&mut self, cx: &mut Context<'_>) {
+        cx.log(format_args!("witness {} crashes at a write", self.number));
+        cx.coverage.crashes += 1;
+        self.process = None;
+    }
+
+    fn respond(
+        &mut self,
+        from: Node,
+        tag: Tag,
+        body: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Crashed> {
+        let answer = match self.add_checkpoint(body, cx) {
+            Ok(lines) => Answer::Cosigned(lines),
+            Err(Failure::Refused(AddError::Refused(Refusal::Conflict { size }))) => {
+                cx.coverage.conflicts += 1;
+                Answer::Conflict(size)
+            }
+            Err(Failure::Refused(error)) => {
+                cx.coverage.conflicts += 1;
+                Answer::Refused(error.to_string())
+            }
+            Err(Failure::Crashed) => return Err(Crashed),
+        };
+        cx.send(from, Message::Answer(tag, answer));
+        Ok(())
+    }
+
     fn start(&mut self, cx: &mut Context<'_>) -> Result<(), Crashed> {
         let known = self.platter.load().ok_or(Crashed)?;
         let mut anchor = self.platter.anchor.clone();
@@ -175,12 +220,19 @@ impl Witness {
             anchor = agreement.anchor;
         }
         let records = self.platter.load().ok_or(Crashed)?;
-        if records.entry(ORIGIN).quarantine.is_some() {
+        let entry = records.entry(ORIGIN);
+        if entry.quarantine.is_some() {
             cx.coverage.quarantines += 1;
         }
-        let size = records.entry(ORIGIN).recorded().size;
+        let has_source = cx.scenario.has_tiles;
+        let peers = Peers::remind(&self.platter, entry, &self.verifier, has_source);
+        let size = entry.recorded().size;
         cx.log(format_args!("witness {} starts at {size}", self.number));
-        self.process = Some(Process { records, anchor });
+        self.process = Some(Process {
+            records,
+            anchor,
+            peers,
+        });
         Ok(())
     }
 
@@ -219,45 +271,47 @@ impl Witness {
         let request = AddCheckpoint::parse(body).map_err(Refusal::from)?;
         let submission = match admit(request.clone(), &self.verifier) {
             Err(refusal) if cx.is_broken(Mutation::SkipsSignatures) => {
-                self.believe(&request, cx)?;
+                self.believe(&read_checkpoint(&request.note)?, cx)?;
                 return Err(refusal.into());
             }
             admitted => admitted?,
         };
-        let entry = self
-            .process
-            .as_ref()
-            .ok_or(Crashed)?
-            .records
-            .entry(ORIGIN)
-            .clone();
+        let process = self.process.as_ref().ok_or(Crashed)?;
+        let entry = process.records.entry(ORIGIN).clone();
         let judged = entry.judge(&submission);
         if let Some(found) = judged.found {
             self.suspect(&submission, &found, cx)?;
         }
+        let process = self.process.as_mut().ok_or(Crashed)?;
+        let actions = process.peers.machine.submitted(submission.checkpoint());
+        self.stop_convicted(actions, cx)?;
         if !cx.is_broken(Mutation::SkipsConsistency) {
             judged.answer.map_err(Failure::Refused)?;
+        }
+        let checkpoint = submission.checkpoint().checkpoint();
+        let is_growth = checkpoint.size() > entry.recorded().size;
+        let next = Recorded::of(checkpoint);
+        let may_grow = self.may_grow(Duration::from_millis(cx.now_ms), &next);
+        if is_growth && !may_grow && !cx.is_broken(Mutation::GrowsUnreconciled) {
+            cx.coverage.held_back += 1;
+            return Err(Failure::Refused(AddError::Unreconciled));
         }
         let timestamp_s = next_timestamp_s(cx.clock_s(), entry.state.as_deref());
         if let Some(state) = entry.repeated_by(&submission)
             && state.timestamp_s() == timestamp_s
         {
-            return Ok(self.release(
-                submission.checkpoint().checkpoint(),
-                state.cosignatures(),
-                cx,
-            ));
+            return Ok(self.release(checkpoint, state.cosignatures(), cx));
         }
-        let checkpoint = submission.checkpoint().checkpoint();
         let lines = self.cosigner.cosign(checkpoint, false, timestamp_s);
         let lines = lines.map_err(|_| Crashed)?;
         let change = entry.advance(&submission, timestamp_s, lines.clone());
         if cx.is_broken(Mutation::AnswersBeforeWriting) {
-            let lines = self.release(checkpoint, &lines, cx);
-            self.apply(&change, cx)?;
-            return Ok(lines);
+            self.release(checkpoint, &lines, cx);
         }
         self.apply(&change, cx)?;
+        let process = self.process.as_mut().ok_or(Crashed)?;
+        let actions = process.peers.machine.cosigned(submission.checkpoint());
+        self.stop_convicted(actions, cx)?;
         Ok(self.release(checkpoint, &lines, cx))
     }
 
@@ -302,17 +356,10 @@ impl Witness {
     ) -> Result<(), Failure> {
         if let Contradiction::Fork(recorded) = found {
             let received = submission.checkpoint().to_note();
-            let proof = Evidence::new(&self.verifier, recorded, &received);
-            let heads = [recorded, &received].map(|note| head_of(note.text()));
-            cx.log(format_args!("witness {} has proof of a fork", self.number));
-            if let (Ok(_), [Some(one), Some(other)]) = (proof, heads) {
-                cx.observer
-                    .accused(&format!("witness {}", self.number), one, other);
-            }
-            // A witness that crashes before it wrote the alarm was told nothing for good.
-            if cx.is_broken(Mutation::DropsEvidence) {
-                cx.observer.met(self.number);
-                return Ok(());
+            if let Ok(evidence) = Evidence::new(&self.verifier, recorded, &received) {
+                let process = self.process.as_mut().ok_or(Crashed)?;
+                process.peers.machine.forked(ORIGIN, evidence.clone());
+                return self.convict(&evidence, cx);
             }
         }
         if let Some(alarm) = found.alarm(submission) {
@@ -321,25 +368,4 @@ impl Witness {
         }
         Ok(())
     }
-
-    /// Broken on purpose: takes a note that nobody verified for the log's word.
-    fn believe(&mut self, request: &AddCheckpoint, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let checkpoint = read_checkpoint(&request.note)?;
-        let (recorded, new) = (self.recorded(), Recorded::of(&checkpoint));
-        if recorded.size != new.size || recorded.root == new.root {
-            return Ok(());
-        }
-        let heads = [recorded, new].map(|head| (head.size, head.root));
-        let [one, other] = heads;
-        cx.observer
-            .accused(&format!("witness {}", self.number), one, other);
-        let reason = "two checkpoints".to_owned();
-        self.apply(&Change::Fork { reason }, cx)
-    }
-}
-
-/// Size and root of a note's text.
-fn head_of(text: &str) -> Option<Head> {
-    let checkpoint = Checkpoint::parse(text).ok()?;
-    Some((checkpoint.size(), *checkpoint.root()))
 }

@@ -271,6 +271,9 @@ impl Ledger {
             Evidence::over_two_sizes(&self.verifier, smaller.note(), larger.note(), beginning);
         if is_consistent {
             self.add_consistent(pending);
+            // A log that proves is asked on, so that it is not held back for as many pauses as
+            // there are heads.
+            self.next_question = Duration::ZERO;
         }
         if is_consistent || evidence.is_ok() {
             self.pending

@@ -70,7 +70,7 @@ pub struct Times {
     /// How long a head waits before the log is asked for a proof: most often it submits the same
     /// checkpoint here in a moment.
     pub grace: Duration,
-    /// Between two questions to one log.
+    /// Between two questions to one log, unless it proves what it is asked.
     pub retry: Duration,
     /// How long a head may wait before its log is unreconciled.
     pub patience: Duration,

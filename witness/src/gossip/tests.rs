@@ -289,6 +289,32 @@ fn a_log_that_shows_no_proof_is_unreconciled_and_may_not_grow_until_it_does() {
 }
 
 #[test]
+fn a_log_that_proves_again_may_grow_in_seconds_however_many_peers_are_ahead() {
+    let mut gossip = witness(true, &[6]);
+    for peer in 0..16 {
+        let size = 9 + peer as u64;
+        assert_eq!(show(&mut gossip, at(0), PeerId(peer), HONEST, size), []);
+    }
+    let next = Recorded::NOTHING;
+    for question in gossip.tick(at(3_000)) {
+        let Action::Prove(question) = question else {
+            panic!("{question:?}")
+        };
+        assert_eq!(gossip.on_proof(&question, None), []);
+    }
+    assert!(!gossip.may_grow(at(3_600), ORIGIN, &next));
+    for second in 3_600..3_620 {
+        for action in gossip.tick(at(second)) {
+            if let Action::Prove(question) = action {
+                let beginning = HONEST.beginning(&question);
+                assert_eq!(gossip.on_proof(&question, Some(beginning)), []);
+            }
+        }
+    }
+    assert!(gossip.may_grow(at(3_620), ORIGIN, &next));
+}
+
+#[test]
 fn a_log_that_nobody_can_ask_raises_an_alarm_and_may_grow() {
     let mut gossip = witness(false, &[6]);
     assert_eq!(show(&mut gossip, at(0), ONE, HONEST, 9), []);
