@@ -14,8 +14,8 @@ use crate::decision::Recorded;
 /// Most own heads of a log that are held, to convict it by if a peer that lags has another.
 pub const OWN_HEADS_MAX: usize = 4;
 
-/// Most further heads of which size and root are remembered, since they are consistent with ours:
-/// older own ones, and those that the log proved.
+/// Most further heads of which size and root are remembered, since ours begin with them: older own
+/// ones, and those that the log proved.
 const CONSISTENT_MAX: usize = 16;
 
 /// A head of peers that is not yet shown to be consistent with ours.
@@ -26,9 +26,17 @@ struct Pending {
     /// How often the log was asked about it.
     asked: u32,
     peers: BTreeSet<PeerId>,
+    /// The own head that the log proved it to follow. It may not follow the next one.
+    follows: Option<Recorded>,
 }
 
 impl Pending {
+    /// Whether it is proved to follow our newest head, so that there is nothing to ask for until
+    /// we have another.
+    fn is_ahead_of(&self, newest: Option<Recorded>) -> bool {
+        newest.is_some() && self.follows == newest
+    }
+
     fn is_overdue(&self, now: Duration, times: &Times) -> bool {
         self.since.saturating_add(times.patience) <= now
     }
@@ -109,7 +117,7 @@ impl Ledger {
         self.own.iter().any(|own| own.size() == size)
     }
 
-    /// Whether this is a head that ours begin with, or begins with ours.
+    /// Whether this is a head that ours begin with.
     pub fn is_consistent(&self, head: &Recorded) -> bool {
         let mut own = self.own.iter().map(Head::recorded);
         own.any(|own| own == *head) || self.consistent.contains(head)
@@ -186,6 +194,7 @@ impl Ledger {
                 since: now,
                 asked: 0,
                 peers: BTreeSet::from([peer]),
+                follows: None,
             }),
         }
     }
@@ -198,8 +207,15 @@ impl Ledger {
         self.pending.retain(|pending| !pending.peers.is_empty());
     }
 
-    /// Gives up a question that nobody answered.
+    /// Gives up a question that nobody answered. A head that is proved to follow our newest has
+    /// not begun to wait.
     pub fn expire(&mut self, now: Duration, times: &Times) {
+        let newest = self.newest().map(Head::recorded);
+        for pending in &mut self.pending {
+            if pending.is_ahead_of(newest) {
+                pending.since = now;
+            }
+        }
         let asked = self.asked.take();
         self.asked = asked.filter(|asked| now < asked.at.saturating_add(times.retry));
     }
@@ -215,7 +231,10 @@ impl Ledger {
             return None;
         }
         let own = self.own.back()?.clone();
-        let is_due = |pending: &&mut Pending| pending.since.saturating_add(times.grace) <= now;
+        let newest = Some(own.recorded());
+        let is_due = |pending: &&mut Pending| {
+            pending.since.saturating_add(times.grace) <= now && !pending.is_ahead_of(newest)
+        };
         let due = self.pending.iter_mut().filter(is_due);
         // The one that was asked about least, so that neither one that cannot be proved nor peers
         // that come and go hold up another.
@@ -257,6 +276,7 @@ impl Ledger {
         } else {
             (&own, other)
         };
+        let is_ahead = larger.recorded() == pending;
         let Recorded { size, root } = larger.recorded();
         verify_consistency(
             smaller.size(),
@@ -269,13 +289,20 @@ impl Ledger {
         let is_consistent = beginning.root == smaller.recorded().root;
         let evidence =
             Evidence::over_two_sizes(&self.verifier, smaller.note(), larger.note(), beginning);
-        if is_consistent {
+        if is_consistent && is_ahead {
+            let mut waiting = self.pending.iter_mut();
+            if let Some(other) = waiting.find(|other| other.head.recorded() == pending) {
+                other.follows = Some(own.recorded());
+            }
+        } else if is_consistent {
             self.add_consistent(pending);
+        }
+        if is_consistent {
             // A log that proves is asked on, so that it is not held back for as many pauses as
             // there are heads.
             self.next_question = Duration::ZERO;
         }
-        if is_consistent || evidence.is_ok() {
+        if (is_consistent && !is_ahead) || evidence.is_ok() {
             self.pending
                 .retain(|other| other.head.recorded() != pending);
         }
@@ -286,24 +313,30 @@ impl Ledger {
 
     /// Whether the log has failed to show consistency for too long.
     pub fn is_overdue(&self, now: Duration, times: &Times) -> bool {
+        let newest = self.newest().map(Head::recorded);
         let mut pending = self.pending.iter();
-        pending.any(|pending| pending.is_overdue(now, times))
+        pending.any(|pending| !pending.is_ahead_of(newest) && pending.is_overdue(now, times))
     }
 
     /// Whether the log may be cosigned at `next`: not once it is convicted, nor while it was asked
     /// about a head and did not show that it is consistent, unless `next` is that head.
     pub fn may_grow(&self, now: Duration, times: &Times, next: &Recorded) -> bool {
+        let newest = self.newest().map(Head::recorded);
         let mut pending = self.pending.iter();
         let is_held_back = |other: &Pending| {
             let is_asked = self.has_source && other.asked > 0;
-            is_asked && other.is_overdue(now, times) && other.head.recorded() != *next
+            let is_overdue = other.is_overdue(now, times) && !other.is_ahead_of(newest);
+            is_asked && is_overdue && other.head.recorded() != *next
         };
         self.fork.is_none() && !pending.any(is_held_back)
     }
 
     /// What waits.
     pub fn waiting(&self, now: Duration, times: &Times) -> Vec<Waiting> {
-        let waiting = self.pending.iter().map(|pending| Waiting {
+        let newest = self.newest().map(Head::recorded);
+        let waiting = self.pending.iter();
+        let waiting = waiting.filter(|pending| !pending.is_ahead_of(newest));
+        let waiting = waiting.map(|pending| Waiting {
             recorded: pending.head.recorded(),
             peers: pending.peers.iter().copied().collect(),
             age: now.saturating_sub(pending.since),

@@ -315,6 +315,36 @@ fn a_log_that_proves_again_may_grow_in_seconds_however_many_peers_are_ahead() {
 }
 
 #[test]
+fn a_head_that_follows_ours_has_to_lead_to_the_next_one_too() {
+    for next in [HONEST, FORK] {
+        let mut gossip = witness(true, &[4]);
+        assert_eq!(show(&mut gossip, at(0), ONE, FORK, 6), []);
+        let ahead = question(&gossip.tick(at(5)));
+        assert_eq!(gossip.on_proof(&ahead, Some(FORK.beginning(&ahead))), []);
+        // However long it takes until the log grows here.
+        for second in 6..4_000 {
+            assert_eq!(gossip.tick(at(second)), []);
+        }
+        assert!(gossip.may_grow(at(4_000), ORIGIN, &Recorded::NOTHING));
+        // Both histories begin with four entries.
+        assert_eq!(gossip.cosigned(&next.signed(7)), []);
+        assert_eq!(show(&mut gossip, at(4_000), ONE, FORK, 6), []);
+        assert!(gossip.may_grow(at(4_001), ORIGIN, &Recorded::NOTHING));
+        let behind = question(&gossip.tick(at(4_005)));
+        assert_eq!((behind.smaller.size, behind.larger.size), (6, 7));
+        assert!(!gossip.may_grow(at(8_000), ORIGIN, &Recorded::NOTHING));
+        let actions = gossip.on_proof(&behind, Some(next.beginning(&behind)));
+        match next.0 {
+            0 => assert!(evidence(&actions).beginning().is_some()),
+            _ => assert_eq!(
+                (actions, gossip.waiting(at(8_000), ORIGIN)),
+                (vec![], vec![])
+            ),
+        }
+    }
+}
+
+#[test]
 fn a_log_that_nobody_can_ask_raises_an_alarm_and_may_grow() {
     let mut gossip = witness(false, &[6]);
     assert_eq!(show(&mut gossip, at(0), ONE, HONEST, 9), []);
