@@ -19,27 +19,27 @@ pub struct Violation {
 /// An invariant: its name, and what tells why it does not hold.
 type Invariant = (&'static str, fn(&World) -> Option<String>);
 
-/// See [`log_signs_one_history`].
+/// See `log_signs_one_history`.
 pub const LOG_ONE_HISTORY: &str = "an honest log signs one history";
-/// See [`witnesses_sign_one_history`].
+/// See `witnesses_sign_one_history`.
 pub const WITNESS_ONE_HISTORY: &str = "no honest witness signs inconsistent heads";
-/// See [`cosignatures_are_written_first`].
+/// See `cosignatures_are_written_first`.
 pub const WRITTEN_FIRST: &str = "a cosignature is written before it is let out";
-/// See [`devices_follow_one_history`].
+/// See `devices_follow_one_history`.
 pub const DEVICE_ONE_HISTORY: &str = "a device follows one history";
-/// See [`devices_agree`].
+/// See `devices_agree`.
 pub const DEVICES_AGREE: &str = "devices agree unless a quorum lies";
-/// See [`nobody_is_accused_falsely`].
+/// See `nobody_is_accused_falsely`.
 pub const NO_FALSE_ACCUSATION: &str = "nobody is accused falsely";
-/// See [`forks_are_kept`].
+/// See `forks_are_kept`.
 pub const FORKS_ARE_KEPT: &str = "a witness that met a fork stops for good";
-/// See [`evidence_spreads`].
+/// See `evidence_spreads`.
 pub const EVIDENCE_SPREADS: &str = "evidence at one honest witness comes to all";
-/// See [`forks_end`].
+/// See `forks_end`.
 pub const FORKS_END: &str = "a fork between honest witnesses is convicted or held back";
-/// See [`evidence_convinces`].
+/// See `evidence_convinces`.
 pub const EVIDENCE_CONVINCES: &str = "evidence convinces by the log's key alone";
-/// See [`liveness_returns`].
+/// See `liveness_returns`.
 pub const LIVENESS: &str = "liveness returns after healing";
 
 /// Checked after every event.
