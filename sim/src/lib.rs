@@ -3,10 +3,10 @@
 //!
 //! What decides is the code that the programs run: the log's recovery, epochs, commits and anchor
 //! over its store in memory; the witness's decisions, changes, writing order and start; the
-//! device's verification of heads; the state machine of the witnesses' gossip. The simulation has their place in the world: a queue of events
-//! ordered by time, one source of chance, a network, disks and clocks that fail. One seed gives one
-//! run, always the same. [`invariants`] says what must hold, [`mutation`] what is broken on purpose
-//! to show that it is noticed.
+//! device's verification of heads; the state machine of the witnesses' gossip. The simulation has
+//! their place in the world: a queue of events ordered by time, one source of chance, a network,
+//! disks and clocks that fail. One seed gives one run, always the same. [`invariants`] says what
+//! must hold, [`mutation`] what is broken on purpose to show that it is noticed.
 //!
 //! # What is out of scope
 //!

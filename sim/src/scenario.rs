@@ -24,8 +24,8 @@ pub struct Scenario {
     pub fork_at_ms: Option<u64>,
     /// Whether a log that forks never shows a witness both histories.
     pub is_fork_careful: bool,
-    /// Whether a log that forks shows witnesses even sizes of one history and odd ones of the other,
-    /// so that no two of them are ever equal.
+    /// Whether a log that forks shows witnesses even sizes of one history and odd ones of the
+    /// other, so that no two of them are ever equal.
     pub is_fork_parted: bool,
     /// Whether witnesses are each other's peers.
     pub has_peers: bool,
