@@ -232,7 +232,7 @@ impl Evidence {
 /// # Errors
 ///
 /// The environment's fault.
-pub fn clear(directory: &Path, origin: &str) -> std::io::Result<()> {
+pub(crate) fn clear(directory: &Path, origin: &str) -> std::io::Result<()> {
     let fork = prefix(FORK, origin);
     let entries = match std::fs::read_dir(directory) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -13,12 +13,13 @@ use candor_witness::added;
 use candor_witness::bastion::Identity;
 use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
 use candor_witness::cosigner::{Cosigner, KEY_SLOTS};
-use candor_witness::evidence;
+
 use candor_witness::gossip::GossipKey;
 use candor_witness::gossip::identity::KeyText;
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
 use candor_witness::store::{self, AnchorKept};
+use candor_witness::suspicion;
 use clap::{Parser, Subcommand};
 
 /// Checks that transparency logs only grow, and cosigns what it checked.
@@ -322,8 +323,7 @@ fn clear_evidence(config: &Config, origin: &str) -> Result<(), Failure> {
             config.evidence.display()
         ),
     )?;
-    store::clear_alarms(&config.paths, origin)?;
-    Ok(evidence::clear(&config.evidence, origin)?)
+    Ok(suspicion::clear(&config.paths, &config.evidence, origin)?)
 }
 
 fn end_quarantine(config: &Config, origin: &str) -> Result<(), Failure> {

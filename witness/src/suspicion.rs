@@ -1,17 +1,41 @@
 //! What follows from a submission by what is known of its log: decided by functions of values, and
 //! kept as evidence where it contradicts the record.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use candor_core::log::ProofError;
 use candor_core::note::{Evidence, SignatureLine, SignedNote};
 
 use crate::decision::{Recorded, Refusal, Submission, decide};
-use crate::evidence::Contradiction;
+use crate::evidence::{self, Contradiction};
 use crate::gossip::{Action, Head, contradiction_id};
 use crate::state::LogState;
-use crate::store::{Change, Entry};
+use crate::store::{self, Change, Entry, Paths};
 use crate::witness::{AddError, Witness};
+
+/// Lets a log that was stopped be cosigned again: what the operator alone may decide. Evidence stays,
+/// marked as cleared, so that peers who still hold it do not have it stop the log again. A crash
+/// between the two leaves the log stopped.
+///
+/// # Errors
+///
+/// [`ClearError`].
+pub fn clear(paths: &Paths, evidence: &Path, origin: &str) -> Result<(), ClearError> {
+    store::clear_alarms(paths, origin)?;
+    Ok(evidence::clear(evidence, origin)?)
+}
+
+/// Why a log was not cleared: the environment's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearError {
+    /// The alarms are still there.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The alarms are gone; the evidence will raise them again at the next start.
+    #[error("evidence not marked as cleared: {0}")]
+    Evidence(#[from] std::io::Error),
+}
 
 /// What follows from a submission before anything is signed.
 #[derive(Debug)]

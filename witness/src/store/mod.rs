@@ -209,7 +209,7 @@ pub fn create(paths: &Paths) -> Result<(), StoreError> {
 /// # Errors
 ///
 /// [`StoreError`]: the witness is running, or the environment fails.
-pub fn clear_alarms(paths: &Paths, origin: &str) -> Result<(), StoreError> {
+pub(crate) fn clear_alarms(paths: &Paths, origin: &str) -> Result<(), StoreError> {
     let _lock = InstanceLock::acquire(&paths.lock)?;
     tables::clear_alarms(&Database::open(&paths.database)?, origin)
 }

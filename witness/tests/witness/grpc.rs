@@ -1,17 +1,13 @@
 //! The witness over gRPC takes the same decisions as over HTTP.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
+use crate::common::running::{Home, cosigned};
+use crate::common::{History, ORIGIN, log_key, signed};
 use candor_core::Hash;
 use candor_core::note::AddCheckpoint;
 use candor_proto::hashes_to_wire;
 use candor_proto::v1::add_checkpoint_response::Outcome;
 use candor_proto::v1::witness_client::WitnessClient;
 use candor_proto::v1::{AddCheckpointRequest, GetCheckpointRequest};
-use common::running::{Home, cosigned};
-use common::{History, ORIGIN, log_key, signed};
 use tonic::Code;
 
 const HONEST: History = History::honest();

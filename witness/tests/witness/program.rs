@@ -1,16 +1,12 @@
 //! The program: what it makes, what it refuses, and with which exit codes.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::common::{ORIGIN, log_key};
 use candor_core::note::{NoteSigner as _, Policy, VerifierKey, monitoring_path};
 use candor_witness::config::{Config, ConfigError};
-use common::{ORIGIN, log_key};
 
 fn run(directory: &Path, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_candor-witness"))

@@ -1,15 +1,11 @@
 //! Every row of the table of `add-checkpoint`, the order of the checks, and what they are for: no
 //! sequence of requests makes a witness accept two trees that cannot both be right.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
+use crate::common::{History, ORIGIN, log_key, log_verifier, signed};
 use candor_core::Hash;
 use candor_core::log::ProofError;
 use candor_core::note::{AddCheckpoint, CheckpointError, LogVerifyError, SignedNote};
 use candor_witness::decision::{Recorded, Refusal, Submission, admit, decide};
-use common::{History, ORIGIN, log_key, log_verifier, signed};
 use proptest::prelude::*;
 
 /// Entries of the log, and the recorded size in most tests.

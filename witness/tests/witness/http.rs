@@ -1,15 +1,10 @@
 //! The witness over real sockets: every status code, and what must outlive a restart.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
+use crate::common::running::{Home, cosigned, read_note};
+use crate::common::{History, ORIGIN, log_key, log_verifier, signed};
 use candor_core::Hash;
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, SIGN_SUBTREE_BYTES_MAX};
 use candor_core::note::{AddCheckpoint, NoteSigner as _, SignedNote, monitoring_path};
-use candor_witness::store;
-use common::running::{Home, cosigned, read_note};
-use common::{History, ORIGIN, log_key, log_verifier, signed};
 use reqwest::StatusCode;
 
 const HONEST: History = History::honest();
@@ -226,7 +221,7 @@ async fn two_trees_of_one_size_suspend_the_log_until_the_operator_says_otherwise
     assert!(page.contains("no longer cosigned"), "{page}");
     witness.stop().await;
 
-    store::clear_alarms(&home.paths(), ORIGIN).unwrap();
+    home.clear();
     let witness = home.start().await;
     assert_eq!(witness.add(&HONEST.request(9, 10)).await.0, StatusCode::OK);
     witness.stop().await;

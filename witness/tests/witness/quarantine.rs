@@ -1,16 +1,12 @@
 //! A witness that may have forgotten what it signed, over real sockets.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::path::{Path, PathBuf};
 
+use crate::common::running::{Home, Running, cosigned};
+use crate::common::{History, ORIGIN};
 use candor_core::log::{NodeSource as _, Subtree};
 use candor_core::note::{SignSubtree, SignedNote};
 use candor_witness::store::{self, AnchorKept, Paths};
-use common::running::{Home, Running, cosigned};
-use common::{History, ORIGIN};
 use reqwest::StatusCode;
 
 const HONEST: History = History::honest();

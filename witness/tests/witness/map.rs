@@ -1,14 +1,9 @@
 //! The map's keys sign what the follower has checked, and nothing else.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
+use crate::common::feed::{Epochs, FakeLog};
+use crate::common::running::{Home, Running, cosigned, read_note};
+use crate::common::{ORIGIN, log_verifier};
 use candor_core::note::monitoring_path;
-use candor_witness::store;
-use common::feed::{Epochs, FakeLog};
-use common::running::{Home, Running, cosigned, read_note};
-use common::{ORIGIN, log_verifier};
 use reqwest::StatusCode;
 
 /// Every request waits for the follower as long as it can: tests do not depend on its speed.
@@ -112,7 +107,7 @@ async fn a_signed_root_that_the_epochs_do_not_lead_to_is_kept() {
     assert_eq!(computed, epochs.request(0, 4).note.text());
     witness.stop().await;
 
-    store::clear_alarms(&home.paths(), ORIGIN).unwrap();
+    home.clear();
     assert!(home.paths().database.exists());
     log.stop().await;
 }

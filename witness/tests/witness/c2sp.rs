@@ -1,18 +1,14 @@
 //! What c2sp.org/tlog-witness has beside `add-checkpoint`, and what keeps a log from asking too
 //! often.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
+use crate::common::running::{Home, Running, cosigned};
+use crate::common::{History, ORIGIN, log_key, signed};
 use candor_core::Hash;
 use candor_core::limits::SIGN_SUBTREE_BYTES_MAX;
 use candor_core::log::{NodeSource as _, Subtree};
 use candor_core::note::{
     SignSubtree, SignedNote, SubtreeHead, monitoring_path, parse_cosignatures,
 };
-use common::running::{Home, Running, cosigned};
-use common::{History, ORIGIN, log_key, signed};
 use reqwest::StatusCode;
 
 const HONEST: History = History::honest();

@@ -19,8 +19,8 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Response, Status};
 
+use super::ring::Member;
 use crate::common::{History, ORIGIN, log_key, signed};
-use crate::ring::Member;
 
 /// What it lies about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

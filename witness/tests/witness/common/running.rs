@@ -10,12 +10,13 @@ use candor_witness::cosigner::Cosigner;
 use candor_witness::init;
 use candor_witness::server::{Server, ServerError};
 use candor_witness::store::Paths;
+use candor_witness::suspicion;
 use reqwest::{Response, StatusCode};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::log_key;
+use super::{ORIGIN, log_key};
 use candor_core::note::NoteSigner as _;
 
 pub const NAME: &str = "witness.example/w1";
@@ -70,6 +71,12 @@ impl Home {
             shutdown,
             task,
         }
+    }
+
+    /// What the operator does to have the log cosigned again.
+    pub fn clear(&self) {
+        let evidence = self.path().join("state/evidence");
+        suspicion::clear(&self.paths(), &evidence, ORIGIN).unwrap();
     }
 
     /// The directories of kept contradictions.

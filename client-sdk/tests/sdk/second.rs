@@ -1,13 +1,10 @@
 //! Second heads: what a device accepts when it asks for what slower witnesses cosigned, too.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod common;
-
+use crate::common::world::World;
+use crate::common::{ALICE, Scene, label, value, world};
 use candor_core::answer::SecondHead;
 use candor_proto::{head_to_wire, second_to_wire};
 use candor_sdk::{Client, ClientConfig, Error, Fault, MemoryStore};
-use common::world::World;
-use common::{ALICE, Scene, label, value, world};
 use prost::bytes::Bytes;
 
 const MAX_AGE_S: u64 = 3600;

@@ -1,12 +1,9 @@
 //! Lookups: every check, and what is left behind when it fails.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod common;
-
+use crate::common::world::World;
+use crate::common::{ALICE, BOB, Scene, binding, label, value, world};
 use candor_core::answer::{AccountProof, Disclosure, Query};
 use candor_sdk::{Error, Fault};
-use common::world::World;
-use common::{ALICE, BOB, Scene, binding, label, value, world};
 use prost::bytes::Bytes;
 
 /// A server whose log the client knows up to Alice's version 1, and that has gone on to `greatest`.
@@ -182,7 +179,7 @@ async fn lies_about_an_account_are_refused() {
     change_account(&scene, |proof| {
         for lookup in &mut proof.lookups {
             if let Disclosure::Opened { value, .. } = &mut lookup.disclosure {
-                *value = common::value(ALICE, 0).encode();
+                *value = crate::common::value(ALICE, 0).encode();
             }
         }
     });
@@ -275,7 +272,7 @@ async fn what_was_verified_cannot_be_taken_back() {
     };
     *scene.world() = rewrite(0, &|world| {
         // The same log up to where it is known, then another version 1.
-        let known = common::world(1);
+        let known = crate::common::world(1);
         let other = value(ALICE, 0).encode();
         world.add(&[(ALICE, &other)]);
         let forged = world.epochs.last().unwrap().clone();

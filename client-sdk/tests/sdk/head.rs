@@ -1,13 +1,10 @@
 //! Heads: what a device accepts as the log's newest state.
-#![allow(clippy::unwrap_used, clippy::panic)]
 
-mod common;
-
+use crate::common::world::World;
+use crate::common::{ALICE, FailingStore, Scene, label, value, world};
 use candor_core::answer::{HeadProof, MAX_AGE_S, SKEW_S};
 use candor_proto::{hashes_to_wire, head_to_wire, v1};
 use candor_sdk::{Client, ClientConfig, Evidence, Fault, MemoryStore};
-use common::world::World;
-use common::{ALICE, FailingStore, Scene, label, value, world};
 use prost::bytes::Bytes;
 
 /// A server whose log the client knows at 4 records, and that has gone on to 6.
@@ -229,7 +226,10 @@ async fn the_configuration_is_that_of_the_log() {
     let scene = Scene::new(world(1)).await;
     scene.lie(|lies| {
         lies.config = Some(Box::new(|_, response| {
-            response.config = World::of(common::world::ORIGIN, 2).config(1).config.into();
+            response.config = World::of(crate::common::world::ORIGIN, 2)
+                .config(1)
+                .config
+                .into();
         }));
     });
     assert_eq!(scene.refusal().await.code(), "config-not-first");

@@ -1,7 +1,7 @@
 //! A server on loopback, honest unless told to lie, over the small log of core's tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
-#[path = "../../../core/tests/world/mod.rs"]
+#[path = "../../../../core/tests/world/mod.rs"]
 pub mod world;
 
 mod services;

@@ -1,18 +1,14 @@
 //! A map witness that was away for long: it checks every epoch, goes on where it was, and says how
 //! far it is.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::common::ORIGIN;
+use crate::common::feed::{Epochs, FakeLog};
+use crate::common::running::{Home, Running, client, cosigned};
 use candor_core::note::monitoring_path;
-use common::ORIGIN;
-use common::feed::{Epochs, FakeLog};
-use common::running::{Home, Running, client, cosigned};
 use reqwest::StatusCode;
 
 /// More than is saved at once, twice.

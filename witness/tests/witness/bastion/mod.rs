@@ -1,23 +1,19 @@
 //! The witness behind bastions: honest, wrong, slow and broken ones.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-#[path = "../common/mod.rs"]
-mod common;
 mod fake;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::common::History;
+use crate::common::running::{Home, cosigned};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use candor_core::limits::SIGN_SUBTREE_BYTES_MAX;
 use candor_witness::bastion::{Bastion, Identity, KEY_FILE, Place, Times};
 use candor_witness::metrics::{BASTION_CONNECTED, BASTION_RECONNECTS, Metrics};
-use common::History;
-use common::running::{Home, cosigned};
 use fake::{Backend, Certificate, backend, handshake, listen};
 use rustls::ServerConfig;
 use rustls::version::{TLS12, TLS13};

@@ -1,22 +1,15 @@
 //! Witnesses that compare: logs that fork, peers that lie, and what the operator clears.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-#[path = "../common/mod.rs"]
-mod common;
 mod liar;
 mod ring;
 mod tiles;
 
-use std::path::Path;
-
+use crate::common::running::Home;
+use crate::common::{History, ORIGIN, log_verifier};
 use candor_core::note::Evidence;
 use candor_witness::config::{Config, ConfigError};
 use candor_witness::gossip::PeerError;
 use candor_witness::server::{Server, ServerError};
-use candor_witness::{evidence, store};
-use common::running::Home;
-use common::{History, ORIGIN, log_verifier};
 use liar::Liar;
 use reqwest::StatusCode;
 use ring::{Member, Ring, eventually};
@@ -86,9 +79,7 @@ async fn a_log_that_shows_two_histories_of_one_size_is_stopped_everywhere() {
     assert_stopped(ring.member(0), HONEST, 9, 10).await;
     ring.stop(0).await;
     let home = &ring.member(0).home;
-    store::clear_alarms(&home.paths(), ORIGIN).unwrap();
-    let directory: &Path = &home.path().join("state/evidence");
-    evidence::clear(directory, ORIGIN).unwrap();
+    home.clear();
     ring.start_one(0).await;
     eventually(|| async { ring.member(0).has_exchanged_with_all(2).await }).await;
     assert!(!is_convicted(ring.member(0)).await);

@@ -1,11 +1,10 @@
 //! What an owner does: publish, monitor, carry proofs, audit.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use crate::common::world::World;
+use crate::common::{ALICE, BOB, Scene, binding, label, states, value, world};
 use candor_core::account::{Change, VerifiedValue};
 use candor_core::answer::HeadProof;
 use candor_proto::v1::submit_update_response::Outcome;
@@ -14,8 +13,6 @@ use candor_sdk::{
     AuditState, Client, ClientConfig, Error, Fault, Key, MemoryStore, OwnReport, Published, Store,
     StoreError, Verdict,
 };
-use common::world::World;
-use common::{ALICE, BOB, Scene, binding, label, states, value, world};
 
 async fn publish(scene: &Scene, version: u32) -> Result<Published, Error> {
     scene.client.publish(version, &value(ALICE, version)).await

@@ -1,20 +1,16 @@
 //! Logs that are added while the witness runs, and the pages that show them.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::common::running::{Home, Running, client};
+use crate::common::{History, ORIGIN, log_key, signed};
 use candor_core::Hash;
 use candor_core::crypto::Ed25519SecretKey;
 use candor_core::note::{
     AddCheckpoint, KeyName, ListedLog, LogList, NoteSigner as _, SoftwareSigner, monitoring_path,
 };
 use candor_witness::added;
-use common::running::{Home, Running};
-use common::{History, ORIGIN, log_key, signed};
 use reqwest::StatusCode;
 
 const SCRIPT: &str = "<script>alert(\"1\")</script>";
@@ -166,7 +162,7 @@ async fn pages_show_hostile_text_as_text_and_load_nothing() {
     assert_eq!(witness.add(&request(SCRIPT, 3)).await.0, StatusCode::OK);
     for path in ["", &page_of(SCRIPT)] {
         let url = format!("{}/{path}", witness.url);
-        let response = common::running::client().get(url).send().await.unwrap();
+        let response = client().get(url).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let headers = response.headers();
         assert_eq!(headers["content-type"], "text/html; charset=utf-8");

@@ -1,0 +1,11 @@
+//! The SDK against a log in this process, honest and lying: one test program, so that what all of
+//! them use is built and linked once.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+mod errors;
+mod head;
+mod lookup;
+mod owner;
+mod second;
