@@ -55,6 +55,7 @@ mod audit;
 mod client;
 mod config;
 mod error;
+mod gossip;
 mod heads;
 mod lookup;
 mod memory;
@@ -70,7 +71,10 @@ mod watch;
 pub use audit::{AuditError, AuditState};
 pub use client::Client;
 pub use config::ClientConfig;
-pub use error::{CODES, ContentError, Error, Evidence, EvidenceError, Fault, ReceiptError};
+pub use error::{
+    CODES, ContentError, Error, Evidence, EvidenceError, Fault, GossipError, ReceiptError,
+};
+pub use gossip::Gossiped;
 pub use lookup::{AccountVersion, LOOKUP_BATCH_MAX, Lookup, Resolution};
 pub use monitor::{OwnReport, OwnVersion, PublishedVersion, Verdict};
 pub use publish::{Published, Receipt};

@@ -5,8 +5,8 @@
 use candor_core::Hash;
 use candor_core::hash::{Domain, hash_parts};
 use candor_core::log::{
-    Frontier, NodeSource, ProofError, leaf_hash, node_hash, prove_consistency, prove_inclusion,
-    root, verify_consistency, verify_inclusion,
+    Frontier, NodeSource, ProofError, consistency_roots, leaf_hash, node_hash, prove_consistency,
+    prove_inclusion, root, verify_consistency, verify_inclusion,
 };
 use proptest::prelude::*;
 
@@ -263,6 +263,38 @@ fn a_proof_between_forks_is_refused() {
             assert!(verify_consistency(old, &old_root, 50, &new_root, &proof).is_err());
         }
     }
+}
+
+#[test]
+fn a_consistency_proof_tells_both_roots_but_not_the_older_of_a_power_of_two() {
+    let log = Leaves::numbered(70);
+    for new in 1..=70 {
+        for old in 1..=new {
+            let (old_root, new_root) = (log.root(old), log.root(new));
+            let proof = prove_consistency(old, new, &log).unwrap();
+            let told = |given: &Hash| consistency_roots(old, given, new, &proof).unwrap();
+            assert_eq!(told(&old_root), (old_root, new_root));
+            let needs_root = old.is_power_of_two() || old == new;
+            let without = told(&Hash::ZERO);
+            assert_eq!(without == (old_root, new_root), !needs_root, "{old} {new}");
+            for bad in tampered(&proof) {
+                let told = consistency_roots(old, &old_root, new, &bad);
+                assert_ne!(told, Ok((old_root, new_root)));
+            }
+        }
+    }
+    assert_eq!(
+        consistency_roots(5, &Hash::ZERO, 4, &[]),
+        Err(ProofError::SizeDecreased {
+            old_size: 5,
+            new_size: 4
+        })
+    );
+    let empty = consistency_roots(0, &Hash::EMPTY_LOG, 4, &[]);
+    assert_eq!(
+        empty,
+        Err(ProofError::IndexOutOfRange { index: 0, size: 0 })
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use candor_core::answer::{AccountProofError, ConfigError, HeadError, SecondHeadError};
 use candor_core::note::{FreshnessError, LogVerifyError, PolicyError};
 
-use super::{ContentError, Error, Evidence};
+use super::{ContentError, Error, Evidence, GossipError};
 use crate::audit::AuditError;
 use crate::store::StoreError;
 
@@ -68,6 +68,8 @@ pub const CODES: &[&str] = &[
     "credential-invalid",
     "disclosure-wrong",
     "endpoint-invalid",
+    "gossip-malformed",
+    "gossip-unsigned",
     "head-in-future",
     "head-missing",
     "head-refused",
@@ -171,6 +173,8 @@ impl Error {
             },
             Self::BindingChain => ("binding-chain", Kind::Incompatible),
             Self::ProofFile(_) => ("proof-file-malformed", Kind::Caller),
+            Self::Gossip(GossipError::Malformed(_)) => ("gossip-malformed", Kind::Caller),
+            Self::Gossip(GossipError::Unsigned(_)) => ("gossip-unsigned", Kind::Caller),
             Self::Response(_) => ("response-malformed", Kind::Unproven),
             Self::AccountCount { .. } => ("account-count", Kind::Unproven),
             Self::Receipt(_) => ("receipt-invalid", Kind::Unproven),

@@ -78,6 +78,9 @@ pub enum Error {
     /// The file is no proof file.
     #[error("not a proof file: {0}")]
     ProofFile(Box<ProofFileError>),
+    /// What another device passed on is no head of this log.
+    #[error(transparent)]
+    Gossip(#[from] GossipError),
     /// An answer does not have the shape of one.
     #[error("malformed answer: {0}")]
     Response(#[from] WireError),
@@ -190,6 +193,19 @@ pub enum ContentError {
     /// The value cannot be believed of its label. The server is at fault: it logged it.
     #[error(transparent)]
     Invalid(#[from] ValueError),
+}
+
+/// Why a head that another device passed on counts for nothing. Who sent it is at fault, or knows
+/// other keys of the log; the log is not accused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum GossipError {
+    /// The bytes are no such message.
+    #[error("malformed gossip: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The log did not sign it with a key that this device knows.
+    #[error("gossip that the log does not vouch for: {0}")]
+    Unsigned(#[from] LogVerifyError),
 }
 
 /// Why the receipt of a committed update was refused. The server is at fault.

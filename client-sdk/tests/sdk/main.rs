@@ -5,6 +5,7 @@
 
 mod common;
 mod errors;
+mod gossip;
 mod head;
 mod lookup;
 mod owner;

@@ -19,7 +19,7 @@ mod tiles;
 pub use bundle::{EntryTooLong, decode_bundle, encode_bundle};
 pub use frontier::{Frontier, LogFull};
 pub use hash::{leaf_hash, node_hash};
-pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use proof::{ProofError, consistency_roots, verify_consistency, verify_inclusion};
 pub use prove::{NodeSource, ProveError, prove_consistency, prove_inclusion, root};
 pub use subtree::{Subtree, verify_subtree};
 pub use tile::{Bundle, PathError, TILE_WIDTH, Tile, TilePath, partial_width};

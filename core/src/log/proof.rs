@@ -107,6 +107,33 @@ pub fn verify_consistency(
     verify_part(0, old_size, old_root, new_size, new_root, proof)
 }
 
+/// The roots, of the older and of the newer tree, that a consistency proof leads to by itself. It
+/// proves only what the caller knows of one of them: where that is the newer root, the log under it
+/// begins with the older one.
+///
+/// Where `old_size` is a power of two, a proof leaves the older root out: then it is `old_root`,
+/// which is not used otherwise.
+///
+/// # Errors
+///
+/// [`ProofError`] when the proof has another length than an honest one, or the older tree is larger
+/// or empty; who sent it is at fault.
+pub fn consistency_roots(
+    old_size: u64,
+    old_root: &Hash,
+    new_size: u64,
+    proof: &[Hash],
+) -> Result<(Hash, Hash), ProofError> {
+    check_size(new_size)?;
+    if old_size > new_size {
+        return Err(ProofError::SizeDecreased { old_size, new_size });
+    }
+    if old_size == 0 {
+        return Err(ProofError::IndexOutOfRange { index: 0, size: 0 });
+    }
+    part_roots(0, old_size, old_root, new_size, proof)
+}
+
 /// Verifies that `part_root` is the root over the entries `start..end` of the log of `size` entries
 /// under `root`. The range is that of a subtree: `start` is a multiple of a power of two that is
 /// not below `end - start`; neither is empty, and `end` is at most `size`.
@@ -118,6 +145,25 @@ pub(super) fn verify_part(
     root: &Hash,
     proof: &[Hash],
 ) -> Result<(), ProofError> {
+    let (proved_part, proved) = part_roots(start, end, part_root, size, proof)?;
+    if proved_part != *part_root {
+        return Err(ProofError::OldRootMismatch);
+    }
+    if proved != *root {
+        return Err(ProofError::RootMismatch);
+    }
+    Ok(())
+}
+
+/// The roots of such a part and of the whole log that the proof leads to, from `part_root` where it
+/// holds no node of the part to begin with.
+fn part_roots(
+    start: u64,
+    end: u64,
+    part_root: &Hash,
+    size: u64,
+    proof: &[Hash],
+) -> Result<(Hash, Hash), ProofError> {
     let (part_last, last) = (end - start - 1, size - 1);
     // The proof begins at a node of the tree: at the part itself, where it ends with the tree or is
     // complete, and at the last complete subtree of the part otherwise.
@@ -134,13 +180,8 @@ pub(super) fn verify_part(
         _ => (part_root, proof),
     };
     let left_siblings = (part_last >> level).count_ones();
-    if path.part_root_above(*seed, siblings, left_siblings) != *part_root {
-        return Err(ProofError::OldRootMismatch);
-    }
-    if path.root_above(*seed, siblings) != *root {
-        return Err(ProofError::RootMismatch);
-    }
-    Ok(())
+    let part = path.part_root_above(*seed, siblings, left_siblings);
+    Ok((part, path.root_above(*seed, siblings)))
 }
 
 fn verify_trivial_consistency(

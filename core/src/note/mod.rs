@@ -10,6 +10,7 @@
 
 mod checkpoint;
 mod evidence;
+mod head_gossip;
 mod key;
 mod log_list;
 mod policy;
@@ -25,6 +26,7 @@ mod witness_api;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use evidence::{Evidence, EvidenceError, ProvedBeginning};
+pub use head_gossip::GossipHead;
 pub use key::{Algorithm, KeyId, KeyName, KeyNameError, VerifierKey, VkeyError};
 pub use log_list::{ListedLog, LogList, LogListError};
 pub use policy::{Policy, PolicyLog, PolicyName, PolicyWitness};

@@ -4,6 +4,7 @@
 
 mod evidence;
 mod grammar;
+mod head_gossip;
 mod offline;
 mod verification;
 

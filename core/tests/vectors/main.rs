@@ -18,6 +18,7 @@ mod account;
 mod answer;
 mod case;
 mod commitment;
+mod gossip;
 mod log;
 mod map;
 mod note;
@@ -42,6 +43,7 @@ const DOCUMENTS: &[Entry] = &[
     ("account", account::document, account::check),
     ("answer", answer::document, answer::check),
     ("commitment", commitment::document, commitment::check),
+    ("gossip", gossip::document, gossip::check),
     ("log", log::document, log::check),
     ("map", map::document, map::check),
     ("note", note::document, note::check),

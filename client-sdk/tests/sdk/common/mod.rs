@@ -32,6 +32,7 @@ pub type Lie<T> = Option<Box<dyn Fn(&World, &mut T) + Send>>;
 pub struct Lies {
     pub head: Lie<v1::GetHeadResponse>,
     pub lookup: Lie<v1::LookupResponse>,
+    pub consistency: Lie<v1::GetConsistencyResponse>,
     pub batch: Lie<v1::LookupBatchResponse>,
     pub config: Lie<v1::GetConfigResponse>,
     pub chunk: Lie<v1::EpochChunk>,

@@ -149,7 +149,7 @@ impl Log for Services {
         self.answer(
             |lies| &lies.head,
             |world| v1::GetHeadResponse {
-                head: head(world, size),
+                head: Some(head_to_wire(&world.head(world.size()))),
                 consistency: consistency(world, size),
                 second: second(world, stored, request.second_verified_size),
             },
@@ -182,7 +182,7 @@ impl Log for Services {
     ) -> Result<Response<v1::GetConsistencyResponse>, Status> {
         let request = request.into_inner();
         self.answer(
-            |_| &None,
+            |lies| &lies.consistency,
             |world| v1::GetConsistencyResponse {
                 consistency: hashes_to_wire(&world.consistency(request.old_size, request.new_size)),
             },
