@@ -54,6 +54,7 @@
 mod audit;
 mod client;
 mod config;
+pub mod device;
 mod error;
 mod gossip;
 mod heads;

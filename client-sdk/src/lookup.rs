@@ -244,21 +244,28 @@ impl<S: Store> Client<S> {
     ///
     /// As [`Self::lookup`].
     pub async fn history(&self, label: &Label, from: u32) -> Result<Vec<AccountVersion>, Error> {
-        let versions = self.versions(label, from).await?;
+        let versions = self.versions(label, Some(from)).await?;
         versions
             .iter()
             .map(|version| AccountVersion::new(label, version))
             .collect()
     }
 
-    /// As [`Self::history`], without looking into the values.
+    /// As [`Self::history`], without looking into the values; without `from` the newest version
+    /// alone.
     pub(crate) async fn versions(
         &self,
         label: &Label,
-        from: u32,
+        from: Option<u32>,
     ) -> Result<Vec<VerifiedVersion>, Error> {
+        let Some(first) = from else {
+            let mut session = self.session().await?;
+            let (_, account) = self.exchange(&mut session, label, Query::GREATEST).await?;
+            session.commit().await?;
+            return Ok(account.newest().cloned().into_iter().collect());
+        };
         let mut versions: Vec<VerifiedVersion> = Vec::new();
-        let mut next = Some(from);
+        let mut next = Some(first);
         while let Some(from) = next {
             let mut session = self.session().await?;
             let query = Query::since(from);

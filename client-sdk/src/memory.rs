@@ -40,6 +40,12 @@ pub(crate) enum Kind {
     Log = 1,
     Account = 2,
     Own = 3,
+    Device = 4,
+    Shared = 5,
+    Uploaded = 6,
+    Alerts = 7,
+    Contacts = 8,
+    Contact = 9,
 }
 
 /// The key of an entry: a digest over kind, log and label.

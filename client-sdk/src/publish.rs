@@ -68,19 +68,42 @@ impl<S: Store> Client<S> {
     /// if the server's claim does not verify; else see [`Error::fault`].
     pub async fn publish(&self, version: u32, value: &VerifiedValue) -> Result<Published, Error> {
         let label = value.label();
-        let bytes = value.encode();
         let mut session = self.session().await?;
         let mut own = session.own_memory(label).await?;
-        let hash = value_hash(&bytes);
+        let hash = value_hash(&value.encode());
         let is_new = own.publish(version, hash)?;
         session.remember_own(label, &own);
         session.commit().await?;
 
+        let published = self.submit(version, value).await;
+        if let Err(Error::Refused {
+            greatest_version, ..
+        }) = &published
+        {
+            // An earlier attempt may have become the version, or still become it.
+            if is_new && *greatest_version < Some(version) {
+                let mut session = self.session().await?;
+                let mut own = session.own_memory(label).await?;
+                own.withdraw(version, hash);
+                session.remember_own(label, &own);
+                session.commit().await?;
+            }
+        }
+        published
+    }
+
+    /// As [`Self::publish`], for a caller who remembers itself what this device publishes.
+    pub(crate) async fn submit(
+        &self,
+        version: u32,
+        value: &VerifiedValue,
+    ) -> Result<Published, Error> {
+        let label = value.label();
         let update = v1::SubmitUpdateRequest {
             request_id: 0,
             label: label.as_str().to_owned(),
             version,
-            value: bytes.into(),
+            value: value.encode().into(),
         };
         let response = self.rpc().submit(update).await?;
         match response
@@ -92,17 +115,7 @@ impl<S: Store> Client<S> {
                 _ => Err(Error::NotVisible { version }),
             },
             Outcome::Committed(committed) => Ok(Published::Committed(self.receipt(committed)?)),
-            Outcome::Refused(refused) => {
-                // An earlier attempt may have become the version, or still become it.
-                if is_new && refused.greatest_version < Some(version) {
-                    let mut session = self.session().await?;
-                    let mut own = session.own_memory(label).await?;
-                    own.withdraw(version, hash);
-                    session.remember_own(label, &own);
-                    session.commit().await?;
-                }
-                Err(refusal(refused))
-            }
+            Outcome::Refused(refused) => Err(refusal(refused)),
         }
     }
 

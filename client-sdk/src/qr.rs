@@ -128,6 +128,7 @@ mod tests {
         PublicCode::of(&AccountKey([7; 32]))
     }
 
+    /// Statement 19.
     #[test]
     fn a_png_reads_as_the_code() {
         for scale in [1, 3, 8] {
@@ -151,6 +152,7 @@ mod tests {
         }
     }
 
+    /// Statement 19.
     #[test]
     fn a_terminal_picture_and_an_svg_have_the_same_modules() {
         let picture = QrPicture::of(&code());

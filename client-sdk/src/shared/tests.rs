@@ -105,6 +105,7 @@ fn merged(states: [&SharedState; 3]) -> SharedState {
 }
 
 proptest! {
+    /// Statement 14.
     #[test]
     fn any_order_of_merges_by_any_devices_gives_the_same_state([a, b, c] in states()) {
         let all = merged([&a, &b, &c]);
@@ -180,6 +181,7 @@ fn what_was_written_last_by_who_knew_of_the_rest_wins() {
     assert_eq!(laptop.verified(contact(2)), None);
 }
 
+/// Statement 14.
 #[test]
 fn an_older_state_lacks_what_was_shared_since() {
     let mut ours = SharedState::new();
@@ -306,6 +308,7 @@ fn there_is_an_end_to_what_is_shared() {
     assert!(sealed.as_bytes().len() < 3 << 20);
 }
 
+/// Statement 14.
 #[test]
 fn a_sealed_state_opens_with_its_key_alone_and_shows_nothing() {
     let mut state = SharedState::new();

@@ -347,6 +347,7 @@ async fn publish_short(scene: &Scene, version: u32) -> Error {
     scene.client.publish(version, &value).await.unwrap_err()
 }
 
+/// Statement 22.
 #[tokio::test]
 async fn a_proof_travels_and_verifies_offline() {
     let scene = Scene::new(world(2)).await;
@@ -372,6 +373,7 @@ async fn a_proof_travels_and_verifies_offline() {
     assert!(reader.client.verify_proof(&newer).await.is_ok());
 }
 
+/// Statement 22.
 #[tokio::test]
 async fn a_proof_is_held_against_what_is_remembered() {
     let reader = Scene::new(world(2)).await;

@@ -149,6 +149,7 @@ mod tests {
         PublicCode::of(&AccountKey([byte; 32]))
     }
 
+    /// Statement 19.
     #[test]
     fn a_code_stands_for_one_key_and_reads_back_however_it_is_typed() {
         let shown = code(1).to_string();
@@ -168,6 +169,7 @@ mod tests {
         assert!(!code(1).matches(&AccountKey([2; 32]).hash()));
     }
 
+    /// Statements 19 and 20.
     #[test]
     fn what_is_no_code_a_mistyped_code_and_a_newer_one_are_told_apart() {
         let text = code(1).to_text();

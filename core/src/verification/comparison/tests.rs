@@ -28,6 +28,7 @@ fn play(
     Ok(code)
 }
 
+/// Statements 15 and 16.
 #[test]
 fn both_sides_show_one_code_once_both_have_begun() {
     let (mut alice, alice_commits) = begin(ALICE, BOB, 10);
@@ -67,6 +68,7 @@ fn a_code_depends_on_both_keys_both_nonces_and_the_log() {
     }
 }
 
+/// Statement 16.
 #[test]
 fn someone_in_between_who_was_believed_shows_different_codes() {
     // Alice was made to believe that Mallory's key is Bob's, and Bob that it is Alice's.
@@ -80,6 +82,7 @@ fn someone_in_between_who_was_believed_shows_different_codes() {
     assert_ne!(at_alice, at_bob);
 }
 
+/// Statement 16.
 #[test]
 fn someone_in_between_who_passes_messages_on_gets_no_code() {
     // The key that Alice believes to be Bob's is Mallory's, but the messages are Bob's.
@@ -98,6 +101,7 @@ fn a_side_that_is_played_its_own_messages_shows_no_code() {
     assert_eq!(same.unwrap_err(), ComparisonError::SameKey);
 }
 
+/// Statement 16.
 #[test]
 fn nothing_can_be_tried_twice() {
     let (_, commit) = begin(BOB, ALICE, 20);
@@ -118,6 +122,7 @@ fn nothing_can_be_tried_twice() {
     }
 }
 
+/// Statement 16.
 #[test]
 fn a_session_expires_and_does_not_survive_a_clock_that_goes_back() {
     for (at_s, is_in_time) in [
@@ -141,6 +146,7 @@ fn a_session_expires_and_does_not_survive_a_clock_that_goes_back() {
     }
 }
 
+/// Statement 17.
 #[test]
 fn digits_are_shown_in_two_groups_and_spoken_but_not_logged() {
     let code = ComparisonCode(10_203);
