@@ -14,9 +14,9 @@ use crate::state::LogState;
 use crate::store::{self, Change, Entry, Paths};
 use crate::witness::{AddError, Witness};
 
-/// Lets a log that was stopped be cosigned again: what the operator alone may decide. Evidence stays,
-/// marked as cleared, so that peers who still hold it do not have it stop the log again. A crash
-/// between the two leaves the log stopped.
+/// Lets a log that was stopped be cosigned again: what the operator alone may decide. Evidence
+/// stays, marked as cleared, so that peers who still hold it do not have it stop the log again. A
+/// crash between the two leaves the log stopped.
 ///
 /// # Errors
 ///
