@@ -39,7 +39,10 @@ pub enum Severity {
 }
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $code:literal, $severity:ident, $stays:literal;)*) => {
+    (
+        $($(#[$doc:meta])*
+        $name:ident = $number:literal, $code:literal, $severity:ident, $stays:literal;)*
+    ) => {
         /// What happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]

@@ -18,7 +18,8 @@
 //! };
 //! use candor_sdk::{Client, ClientConfig, FileStore};
 //!
-//! # async fn example(seed: [u8; 32], encryption_key: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+//! # type Anything = Box<dyn std::error::Error>;
+//! # async fn example(seed: [u8; 32], encryption_key: Vec<u8>) -> Result<(), Anything> {
 //! // The account key's seed comes from the person's encrypted key sync; make one if there is none.
 //! let me = Identity {
 //!     origin: "log.example/keys".to_owned(),

@@ -118,8 +118,8 @@ pub enum Outcome {
     Edited(Result<Edited, EditFailure>),
     /// [`Command::Gossip`].
     Gossip(Result<bool, Trouble>),
-    /// [`Command::Proof`]: what it shows of the contact; `None` if only a check can tell, because the
-    /// file shows something else than what was seen before.
+    /// [`Command::Proof`]: what it shows of the contact; `None` if only a check can tell, because
+    /// the file shows something else than what was seen before.
     Proof(Result<Option<ContactView>, Trouble>),
     /// [`Command::Compare`]: what to send to the contact.
     Compare(Result<ComparisonMessage, CompareFailure>),
