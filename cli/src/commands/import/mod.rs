@@ -88,7 +88,7 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<ImportReport
 fn read(
     file: File,
     at_s: u32,
-    updates: &mpsc::Sender<VerifiedValue>,
+    updates: &mpsc::Sender<Vec<VerifiedValue>>,
     bar: &ProgressBar,
 ) -> Result<(openpgp::Report, People), Failure> {
     let mut people = People::default();
@@ -100,12 +100,8 @@ fn read(
             .values()
             .expect("a person was checked to fit an account");
         bar.inc_length(values.len() as u64);
-        for value in values {
-            // Fails when submitting failed, which is reported there.
-            if updates.blocking_send(value).is_err() {
-                return;
-            }
-        }
+        // Fails when submitting failed, which is reported there.
+        let _ended = updates.blocking_send(values);
     };
     let report = openpgp::read_keyring(BufReader::new(file), at_s, each)?;
     Ok((report, people))

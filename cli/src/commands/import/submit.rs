@@ -2,9 +2,11 @@
 //!
 //! Every update is version 0 of its label, so submitting one twice can do no harm: the second time
 //! the server says that the version is there. What the server is too busy for is submitted again
-//! after a pause that doubles.
+//! after a pause that doubles. The server takes a binding only to a state that is in the log, so a
+//! person's bindings are submitted once the state is answered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::RangeFrom;
 use std::time::Duration;
 
 use candor_core::account::{Label, VerifiedValue};
@@ -52,19 +54,24 @@ pub struct Outcomes {
 struct InFlight {
     value: VerifiedValue,
     attempts: u32,
+    /// What is submitted after it.
+    bindings: Vec<VerifiedValue>,
 }
 
 struct Submission {
     requests: requests::Sender<SubmitUpdateRequest>,
     in_flight: HashMap<u64, InFlight>,
+    ids: RangeFrom<u64>,
+    /// Bindings whose states were answered.
+    ready: VecDeque<VerifiedValue>,
     pauses: FuturesUnordered<BoxFuture<'static, u64>>,
     outcomes: Outcomes,
 }
 
-/// Submits all of `updates` as first versions.
+/// Submits all values of `people` as first versions: of each person the state first.
 pub async fn submit(
     profile: &Profile,
-    mut updates: mpsc::Receiver<VerifiedValue>,
+    mut people: mpsc::Receiver<Vec<VerifiedValue>>,
     bar: &ProgressBar,
 ) -> Result<Outcomes, Failure> {
     // Holds all that is on its way, so there is always room.
@@ -73,19 +80,26 @@ pub async fn submit(
     let mut submission = Submission {
         requests,
         in_flight: HashMap::new(),
+        ids: 0..,
+        ready: VecDeque::new(),
         pauses: FuturesUnordered::new(),
         outcomes: Outcomes::default(),
     };
-    let mut ids = 0..;
     let mut all_read = false;
-    while !(all_read && submission.in_flight.is_empty()) {
-        let has_room = submission.in_flight.len() < IN_FLIGHT_MAX;
+    while !(all_read && submission.is_done()) {
+        while submission.has_room()
+            && let Some(binding) = submission.ready.pop_front()
+        {
+            submission.begin(binding, Vec::new());
+        }
+        let has_room = submission.has_room();
         tokio::select! {
-            update = updates.recv(), if has_room && !all_read => match update {
-                Some(value) => {
-                    let id = ids.next().expect("fewer than 2^64 updates");
-                    submission.in_flight.insert(id, InFlight { value, attempts: 0 });
-                    submission.send(id);
+            values = people.recv(), if has_room && !all_read => match values {
+                Some(values) => {
+                    let mut values = values.into_iter();
+                    if let Some(state) = values.next() {
+                        submission.begin(state, values.collect());
+                    }
                 }
                 None => all_read = true,
             },
@@ -100,8 +114,29 @@ pub async fn submit(
 }
 
 impl Submission {
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < IN_FLIGHT_MAX
+    }
+
+    fn is_done(&self) -> bool {
+        self.in_flight.is_empty() && self.ready.is_empty()
+    }
+
+    fn begin(&mut self, value: VerifiedValue, bindings: Vec<VerifiedValue>) {
+        let id = self.ids.next().expect("fewer than 2^64 updates");
+        let update = InFlight {
+            value,
+            attempts: 0,
+            bindings,
+        };
+        self.in_flight.insert(id, update);
+        self.send(id);
+    }
+
     fn send(&mut self, id: u64) {
-        let InFlight { value, attempts } = self
+        let InFlight {
+            value, attempts, ..
+        } = self
             .in_flight
             .get_mut(&id)
             .expect("only what is in flight is sent");
@@ -137,6 +172,7 @@ impl Submission {
         }
         let update = self.in_flight.remove(&id).ok_or_else(malformed)?;
         bar.inc(1);
+        self.ready.extend(update.bindings);
         match outcome {
             Outcome::Visible(_) => outcomes.visible += 1,
             Outcome::Committed(_) => outcomes.committed += 1,
