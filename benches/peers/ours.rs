@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 use crate::log::Log;
 use crate::task::{Figures, Keys, Side, Task, figures};
-use crate::workload::{VALUE_BYTES, label, value};
+use crate::workload::{VALUE_BYTES, label, primary_state, value};
 
 /// Cache of the whole server for each account that it is to hold, in bytes: enough for most of them
 /// and their part of the tree, and less than the peer takes.
@@ -86,6 +86,7 @@ impl Ours {
 
     /// Adds a version to each account, an epoch for each batch, and answers the times of it.
     fn publish(&mut self, batches: &[Vec<u64>], epoch: u64, keys: Keys) -> [f64; 2] {
+        self.register_primary(epoch);
         let before = self.root();
         let updates: Vec<Update> = batches
             .iter()
@@ -101,6 +102,18 @@ impl Ours {
         self.roots = [before, self.root()];
         self.complete(&updates);
         times
+    }
+
+    /// Has what the epoch's bindings lead to in the log.
+    fn register_primary(&self, epoch: u64) {
+        let (log, state) = (self.log(), primary_state(epoch));
+        let known = log.ledger.account(state.label()).unwrap();
+        if known.greatest().is_none() {
+            log.close_after(1);
+            let value = state.encode();
+            let submitted = log.admission.submit(state.label().as_str(), 0, &value);
+            log.runtime.block_on(submitted).unwrap();
+        }
     }
 
     fn root(&self) -> Hash {

@@ -1,14 +1,17 @@
 //! A log without ports: a store with faults on order, a clock by hand, an anchor in a temporary
 //! directory, and a publisher that publishes when it is told to.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use candor_core::Hash;
-use candor_core::account::{Binding, Label, VerifiedValue};
+use candor_core::account::{
+    AccountState, Binding, Device, DeviceKey, Label, VerifiedState, VerifiedValue,
+};
 use candor_core::crypto::{Ed25519SecretKey, VrfSecretKey};
 use candor_core::epoch::{EpochRecord, LogConfig, MapState};
 use candor_core::map::AuditDelta;
@@ -423,7 +426,41 @@ pub fn binding(label: &str, primary: &str) -> Vec<u8> {
     VerifiedValue::Binding(Binding::new(label, primary).unwrap()).encode()
 }
 
-/// Values that may follow one another at a label.
+/// The states of each label's account that tests have made, in order.
+static STATES: Mutex<BTreeMap<String, Vec<VerifiedState>>> = Mutex::new(BTreeMap::new());
+
+/// Values that may follow one another at a label: states of an account without a key, whose one
+/// device has the label's name, so that no two labels have the same.
 pub fn value(label: &str, version: u32) -> Vec<u8> {
-    binding(label, &format!("acct:owner{version}"))
+    let mut states = STATES.lock().unwrap_or_else(PoisonError::into_inner);
+    let states = states.entry(label.to_owned()).or_default();
+    let name = Label::parse(label).unwrap_or_else(|_| Label::parse("acct:nobody").unwrap());
+    while states.len() <= version as usize {
+        let next = match states.last() {
+            Some(last) => last.successor().unwrap(),
+            None => AccountState {
+                devices: vec![device(label, 0)],
+                ..AccountState::first()
+            },
+        };
+        states.push(next.without_signature(&name).unwrap());
+    }
+    VerifiedValue::State(states[version as usize].clone()).encode()
+}
+
+/// A device of an account.
+pub fn device(name: &str, capability: u16) -> Device {
+    Device {
+        id: name.as_bytes().to_vec(),
+        name: String::new(),
+        platform: String::new(),
+        os_version: String::new(),
+        capability,
+        added_ms: START_MS,
+        expires_ms: 0,
+        keys: vec![DeviceKey {
+            purpose: "sign".to_owned(),
+            public_key: vec![1],
+        }],
+    }
 }

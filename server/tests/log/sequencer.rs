@@ -15,7 +15,7 @@ use super::harness::{EAGER, LONG, ORIGIN, START_MS, World, binding, signer, valu
 
 const ALICE: &str = "acct:alice";
 
-fn refused(answer: Result<u64, SubmitError>) -> Refusal {
+pub fn refused(answer: Result<u64, SubmitError>) -> Refusal {
     match answer {
         Err(SubmitError::Refused(refusal)) => refusal,
         other => panic!("not refused: {other:?}"),
@@ -23,7 +23,7 @@ fn refused(answer: Result<u64, SubmitError>) -> Refusal {
 }
 
 /// Runs one epoch with these updates, in this order, and tells each answer.
-async fn one_epoch(
+pub async fn one_epoch(
     world: &World,
     updates: &[(&str, u32, Vec<u8>)],
 ) -> Vec<Result<u64, SubmitError>> {
@@ -54,7 +54,7 @@ async fn versions_of_one_label_share_an_epoch_and_a_bad_one_fails_alone() {
     world.start(EAGER).stop().await.unwrap();
     let updates = [
         (ALICE, 0, value(ALICE, 0)),
-        (ALICE, 0, value(ALICE, 9)),
+        (ALICE, 0, value("acct:dave", 0)),
         (ALICE, 1, value(ALICE, 1)),
         (ALICE, 2, value(ALICE, 1)),
         (ALICE, 4, value(ALICE, 4)),

@@ -133,7 +133,17 @@ impl Server {
     }
 
     pub async fn submit(&self, label: &str, version: u32) -> Outcome {
-        let request = self.authorized(update(label, version));
+        self.submit_value(label, version, value(label, version))
+            .await
+    }
+
+    pub async fn submit_value(&self, label: &str, version: u32, value: Vec<u8>) -> Outcome {
+        let request = self.authorized(v1::SubmitUpdateRequest {
+            request_id: version.into(),
+            label: label.to_owned(),
+            version,
+            value: value.into(),
+        });
         let answer = self
             .registrar()
             .submit_update(request)

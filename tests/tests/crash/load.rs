@@ -1,11 +1,11 @@
 //! Clients that write and read all the time, whether the server runs or not, and know what must be
 //! there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use candor_core::account::{Binding, Label, VerifiedValue};
+use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedState, VerifiedValue};
 use candor_proto::v1::registrar_client::RegistrarClient;
 use candor_proto::v1::submit_update_response::Outcome;
 use candor_proto::v1::{SubmitUpdateRequest, SubmitUpdateResponse};
@@ -43,6 +43,8 @@ struct Account {
     visible: AtomicU32,
     /// The version to send next.
     next: AtomicU32,
+    /// Its states, in order, as far as they were made.
+    states: Mutex<Vec<VerifiedState>>,
 }
 
 #[derive(Default)]
@@ -59,10 +61,39 @@ pub struct Load {
     pub counts: Counts,
 }
 
-/// The one value that a version of a label has in this test.
-fn value(label: &Label, version: u32) -> VerifiedValue {
-    let primary = Label::parse(&format!("{label}-{version}", label = label.as_str())).unwrap();
-    VerifiedValue::Binding(Binding::new(label.clone(), primary).unwrap())
+impl Account {
+    /// The one value that a version has in this test: a state with a device that has the label's
+    /// name, so that no two accounts have the same.
+    fn value(&self, version: u32) -> VerifiedValue {
+        let mut states = self.states.lock().unwrap();
+        while states.len() <= version as usize {
+            let next = match states.last() {
+                Some(last) => last.successor().unwrap(),
+                None => AccountState {
+                    devices: vec![device(&self.label)],
+                    ..AccountState::first()
+                },
+            };
+            states.push(next.without_signature(&self.label).unwrap());
+        }
+        VerifiedValue::State(states[version as usize].clone())
+    }
+}
+
+fn device(label: &Label) -> Device {
+    Device {
+        id: label.as_bytes().to_vec(),
+        name: String::new(),
+        platform: String::new(),
+        os_version: String::new(),
+        capability: 0,
+        added_ms: 0,
+        expires_ms: 0,
+        keys: vec![DeviceKey {
+            purpose: "sign".to_owned(),
+            public_key: vec![1],
+        }],
+    }
 }
 
 impl Load {
@@ -73,6 +104,7 @@ impl Load {
             acknowledged: AtomicU32::new(0),
             visible: AtomicU32::new(0),
             next: AtomicU32::new(0),
+            states: Mutex::default(),
         };
         let token = std::fs::read_to_string(system.token_path()).unwrap();
         Self {
@@ -126,7 +158,7 @@ impl Load {
             request_id: (number as u64) << 32 | u64::from(version),
             label: account.label.as_str().to_owned(),
             version,
-            value: value(&account.label, version).encode().into(),
+            value: account.value(version).encode().into(),
         }
     }
 
@@ -253,7 +285,7 @@ impl Load {
             "{versions} versions, not {least} to {attempted}"
         );
         if let Some(newest) = found.newest() {
-            assert_eq!(newest.value(), &value(&account.label, newest.version()));
+            assert_eq!(newest.value(), &account.value(newest.version()));
         }
     }
 
@@ -292,7 +324,7 @@ impl Load {
             assert!(history.len() >= acknowledged as usize);
             for (version, found) in (0..).zip(&history) {
                 assert_eq!(found.version(), version);
-                assert_eq!(found.value(), &value(&account.label, version));
+                assert_eq!(found.value(), &account.value(version));
             }
         }
     }

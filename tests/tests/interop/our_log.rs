@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use candor_core::account::{Binding, Label, VerifiedValue};
+use candor_core::account::{AccountState, Label, VerifiedValue};
 use candor_tests::process::{PATIENCE, free_address};
 use candor_tests::system::{ORIGIN, System, edit};
 
@@ -17,8 +17,8 @@ const LITE: &str = "litewitness.example";
 /// Publishes a value that no label had before, and waits until it is visible.
 async fn publish(system: &System, number: u32) {
     let label = Label::parse(&format!("acct:user{number}")).unwrap();
-    let primary = Label::parse("acct:primary").unwrap();
-    let value = VerifiedValue::Binding(Binding::new(label, primary).unwrap());
+    let state = AccountState::first().without_signature(&label).unwrap();
+    let value = VerifiedValue::State(state);
     let device = system.device().unwrap();
     device.publish(0, &value).await.unwrap();
 }
