@@ -14,6 +14,7 @@ use candor_server::ledger::{Ledger, put_ladders};
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted};
 use candor_server::sequencer::commit::{Committer, Waiting};
+use candor_server::sequencer::enrolment::EnrolmentRules;
 use candor_server::sequencer::ladders::{Completed, Ladders};
 use candor_server::sequencer::pipeline::{Closed, Pipeline};
 use candor_server::sequencer::recovery;
@@ -87,7 +88,9 @@ impl Log {
         let public = vrf.public_key();
         let tip = recovery::recover(&ledger, &signer, public, &anchor, &clock).unwrap();
         let (ladders, completed) = Ladders::new(Arc::clone(&vrf)).unwrap();
-        let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
+        let rules = EnrolmentRules::default();
+        let (admission, queue) =
+            Admission::new(ledger.clone(), ladders.clone(), rules, clock.clone());
         let (signed_sender, signed) = watch::channel(None);
         let mut committer = Committer {
             ledger: ledger.clone(),
@@ -184,9 +187,10 @@ async fn sequence(
             updates.push(queue.recv().await.unwrap());
         }
         let started = std::time::Instant::now();
+        let (rules, now_ms) = (EnrolmentRules::default(), clock.now_ms());
         let mut draft = pipeline.draft();
         for update in &updates {
-            draft.add(update).unwrap().unwrap();
+            draft.add(update, &rules, now_ms).unwrap().unwrap();
         }
         while let Ok(ladder) = completed.try_recv() {
             draft.add_ladder(&ladder.account).unwrap();

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::init::KEY_SLOTS;
 use crate::publisher::Intervals;
 use crate::sequencer::Pace;
+use crate::sequencer::enrolment::EnrolmentRules;
 use crate::storage::Engine;
 
 /// Longest configuration file in bytes.
@@ -23,6 +24,9 @@ const CONFIG_BYTES_MAX: usize = 64 << 10;
 /// How long updates wait for witnesses before they are refused: as long as a round of the
 /// publisher.
 const PUBLICATION_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest time between two resets that can be asked for, in seconds: 30 days.
+const RESET_COOLDOWN_S_MAX: u64 = 30 * 86_400;
 
 /// Why the configuration cannot be used. The operator is at fault.
 #[derive(Debug, Error)]
@@ -94,6 +98,10 @@ pub struct Config {
     pub heartbeat_ms: u64,
     /// Most updates of an epoch.
     pub epoch_updates_max: usize,
+    /// Least time between two resets of an account's key in seconds; 0 is none.
+    pub reset_cooldown_s: u64,
+    /// Least capability of each device of an enrolled account.
+    pub enrolled_capability: u16,
     /// Memory for what is read often, in mebibytes.
     pub cache_mib: u64,
     /// Free disk space below which updates are refused, in mebibytes.
@@ -159,6 +167,8 @@ impl Config {
         )?;
         let updates = (1..=EPOCH_INSERTS_MAX).contains(&self.epoch_updates_max);
         within("epoch_updates_max", updates, "1 to 65536")?;
+        let cooldown = self.reset_cooldown_s <= RESET_COOLDOWN_S_MAX;
+        within("reset_cooldown_s", cooldown, "at most 2592000")?;
         within(
             "cache_mib",
             (8..=1 << 20).contains(&self.cache_mib),
@@ -211,6 +221,14 @@ impl Config {
             heartbeat: Duration::from_millis(self.heartbeat_ms),
             epoch_updates_max: self.epoch_updates_max,
             publication_patience: PUBLICATION_PATIENCE,
+        }
+    }
+
+    /// What is asked of accounts.
+    pub const fn enrolment_rules(&self) -> EnrolmentRules {
+        EnrolmentRules {
+            reset_cooldown: Duration::from_secs(self.reset_cooldown_s),
+            enrolled_capability: self.enrolled_capability,
         }
     }
 }
@@ -277,6 +295,14 @@ heartbeat_ms = 60000
 # Most updates of an epoch, at most 65536.
 epoch_updates_max = 16384
 
+# Least time between two resets of an account's key, in seconds, at most 30 days; 0 is none.
+# An account's devices check it every day: a reset that stays for a day is seen by all of them.
+reset_cooldown_s = 86400
+
+# Least capability of every device of an account that has verification on; 0 asks for nothing.
+# What the numbers mean is the application's affair.
+enrolled_capability = 0
+
 # Memory for what is read often: accounts, parts of the tree, rows. The upper part of the tree and
 # write buffers come on top, see docs/operating.md.
 cache_mib = 256
@@ -322,14 +348,25 @@ mod tests {
             read(&(text() + "colour = 1\n")),
             Err(ConfigError::Syntax { .. })
         ));
-        let without = text().replace("anchor = \"anchor\"", "");
-        assert!(matches!(read(&without), Err(ConfigError::Syntax { .. })));
+        for key in [
+            "anchor = \"anchor\"",
+            "reset_cooldown_s = 86400",
+            "enrolled_capability = 0",
+        ] {
+            let error = read(&text().replace(key, "")).unwrap_err().to_string();
+            let (name, _) = key.split_once(' ').unwrap();
+            assert!(
+                error.contains(&format!("missing field `{name}`")),
+                "{error}"
+            );
+        }
         let unknown = text().replace("fjall\"\n", "rocksdb\"\n");
         assert!(matches!(read(&unknown), Err(ConfigError::Syntax { .. })));
         for (from, to) in [
             ("log.example", "a+b"),
             ("heartbeat_ms = 60000", "heartbeat_ms = 10"),
             ("epoch_updates_max = 16384", "epoch_updates_max = 65537"),
+            ("reset_cooldown_s = 86400", "reset_cooldown_s = 2592001"),
             ("cache_mib = 256", "cache_mib = 0"),
             (
                 "# [witness_interval_s]",

@@ -70,7 +70,7 @@ fn index_key(index: u64) -> [u8; 8] {
 }
 
 /// Names a damaged row without showing its contents.
-const fn damaged(table: Table) -> LedgerError {
+pub(crate) const fn damaged(table: Table) -> LedgerError {
     LedgerError::Damaged {
         table: table.name(),
     }

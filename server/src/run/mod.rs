@@ -185,7 +185,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     }
     metrics.recovered(&tip);
     let (ladders, completed) = Ladders::new(vrf)?;
-    let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
+    let (admission, queue) = Admission::new(
+        ledger.clone(),
+        ladders.clone(),
+        config.enrolment_rules(),
+        clock.clone(),
+    );
     load_ahead(&ledger, &ladders, &shutdown);
     let (signed_sender, signed) = watch::channel(None);
     let board = StatusBoard::new(witnesses.iter().map(WitnessNode::url), clock.now_s());
@@ -210,6 +215,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         completed,
         published: Arc::clone(&published),
         pace: config.pace(),
+        rules: config.enrolment_rules(),
         clock: clock.clone(),
         shutdown: stop.shutdown.clone(),
         halt: stop.halt.clone(),

@@ -2,10 +2,11 @@
 //!
 //! Everything that can be is done here, off the sequencer's thread and on all cores: form and
 //! signature, search key, commitment, and whether the value may follow the label's newest one. The
-//! sequencer decides again only if another update came between. The search key of the next version
-//! of a known label was computed before, so an update computes none. Room is counted in kibibytes
-//! of everything that was admitted and not answered yet, so memory is bounded however long the
-//! answers take.
+//! sequencer decides again only if another update came between, or if it rests on more than that:
+//! on the time, or on another label ([`super::enrolment`]). The search key of the next version of a
+//! known label was computed before, so an update computes none. Room is counted in kibibytes of
+//! everything that was admitted and not answered yet, so memory is bounded however long the answers
+//! take.
 
 use std::sync::Arc;
 
@@ -17,9 +18,10 @@ use candor_core::crypto::{Commitment, Opening, SearchKey};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::enrolment::{EnrolmentRules, is_reset, newest_value};
 use super::ladders::Ladders;
+use crate::clock::Clock;
 use crate::ledger::{Account, Ledger, LedgerError, Rung};
-use crate::storage::Table;
 
 /// Kibibytes of updates that may be on their way at once.
 const ROOM_KIB: u32 = 64 * 1024;
@@ -49,6 +51,21 @@ pub enum Refusal {
         /// The label's greatest version.
         greatest: Option<u32>,
     },
+    /// The account key was reset too short a time ago.
+    #[error("the account key was reset a short time ago; it may be reset again in {left_s} s")]
+    ResetCooldown {
+        /// How long another reset has to wait, in seconds.
+        left_s: u64,
+    },
+    /// An enrolled state has a device that is not capable enough.
+    #[error("a device of the enrolled account has a lower capability than {least}")]
+    CapabilityTooLow {
+        /// The least that every device must have.
+        least: u16,
+    },
+    /// A binding leads to a label that holds no account state.
+    #[error("the label that the binding names holds no account state")]
+    BindingTarget,
     /// More updates wait than there is room for.
     #[error("too many updates wait; try again later")]
     Overloaded,
@@ -84,6 +101,9 @@ impl Refusal {
             Self::Unbelievable(_) => "value-unverified",
             Self::Rule(_) => "succession-refused",
             Self::VersionConflict { .. } => "version-conflict",
+            Self::ResetCooldown { .. } => "reset-cooldown",
+            Self::CapabilityTooLow { .. } => "capability-too-low",
+            Self::BindingTarget => "binding-target",
             Self::Overloaded => "overloaded",
             Self::StorageUnavailable => "storage-unavailable",
             Self::Unpublished => "unpublished",
@@ -95,7 +115,11 @@ impl Refusal {
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self,
-            Self::Overloaded | Self::StorageUnavailable | Self::Unpublished | Self::ShuttingDown
+            Self::ResetCooldown { .. }
+                | Self::Overloaded
+                | Self::StorageUnavailable
+                | Self::Unpublished
+                | Self::ShuttingDown
         )
     }
 }
@@ -130,17 +154,26 @@ impl Admitted {
 pub struct Admission {
     ledger: Ledger,
     ladders: Ladders,
+    rules: EnrolmentRules,
+    clock: Clock,
     queue: mpsc::Sender<Admitted>,
     room: Arc<Semaphore>,
 }
 
 impl Admission {
     /// Makes the way in, and the queue that the sequencer reads.
-    pub fn new(ledger: Ledger, ladders: Ladders) -> (Self, mpsc::Receiver<Admitted>) {
+    pub fn new(
+        ledger: Ledger,
+        ladders: Ladders,
+        rules: EnrolmentRules,
+        clock: Clock,
+    ) -> (Self, mpsc::Receiver<Admitted>) {
         let (queue, waiting) = mpsc::channel(QUEUE_UPDATES_MAX);
         let admission = Self {
             ledger,
             ladders,
+            rules,
+            clock,
             queue,
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
         };
@@ -223,6 +256,8 @@ impl Admission {
             let newest = newest_value(&account).map_err(failed)?;
             check_successor(newest.as_ref(), &value).map_err(Refusal::Rule)?;
         }
+        self.rules.check_capability(&value)?;
+        self.check_others(&value).map_err(failed)??;
         let mut opening = [0; 16];
         getrandom::fill(&mut opening).map_err(|_| Refusal::StorageUnavailable)?;
         let opening = Opening(opening);
@@ -241,20 +276,18 @@ impl Admission {
             _room: room,
         })
     }
-}
 
-/// The newest value of a label, read from the store. It was verified when it was admitted; what is
-/// stored is not believed again without it.
-pub(super) fn newest_value(account: &Account) -> Result<Option<VerifiedValue>, LedgerError> {
-    let Some((_, newest)) = account.newest() else {
-        return Ok(None);
-    };
-    let value = UnverifiedValue::decode(&newest.value).ok();
-    match value.and_then(|value| value.verify(account.label()).ok()) {
-        Some(value) => Ok(Some(value)),
-        None => Err(LedgerError::Damaged {
-            table: Table::Accounts.name(),
-        }),
+    /// What rests on more than the label's newest value. The epoch decides it again.
+    fn check_others(&self, value: &VerifiedValue) -> Result<Result<(), Refusal>, LedgerError> {
+        if is_reset(value) {
+            let now_ms = self.clock.now_ms();
+            return self.rules.check_reset(&self.ledger, value.label(), now_ms);
+        }
+        if let VerifiedValue::Binding(binding) = value {
+            // The epoch needs it in memory. Whether it holds a state by then is not known yet.
+            self.ledger.account(binding.primary())?;
+        }
+        Ok(Ok(()))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Building one epoch in memory: which updates it takes, and everything that it will write.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use candor_core::Hash;
-use candor_core::account::{Label, check_successor};
+use candor_core::account::{Label, VerifiedValue, check_successor};
 use candor_core::epoch::{EpochRecord, MapState};
 use candor_core::log::{
     ChangedTile, Frontier, Tile, TileNodes, TileReader, changed_tiles, leaf_hash,
@@ -12,7 +12,8 @@ use candor_core::log::{
 use candor_core::map::Leaf;
 
 use super::FatalError;
-use super::admission::{Admitted, Refusal, newest_value};
+use super::admission::{Admitted, Refusal};
+use super::enrolment::{EnrolmentRules, has_state, is_reset, newest_value};
 use crate::ledger::{Account, EpochRows, Ledger, LedgerError, StoredHead, Version};
 use crate::map::{self, FreshBuckets, Inserted, Skeleton};
 use crate::storage::{Batch, Table};
@@ -44,6 +45,8 @@ impl Tip {
 #[derive(Default)]
 pub struct Pending {
     accounts: HashMap<Label, Arc<Account>>,
+    /// Those whose key it resets.
+    resets: HashSet<Label>,
     buckets: FreshBuckets,
     tiles: Vec<ChangedTile>,
 }
@@ -76,6 +79,9 @@ pub struct Draft<'a> {
     rows: EpochRows,
     leaves: Vec<Leaf>,
     accounts: HashMap<Label, Arc<Account>>,
+    resets: HashSet<Label>,
+    /// The record's time is no earlier.
+    least_ms: u64,
 }
 
 impl<'a> Draft<'a> {
@@ -88,16 +94,23 @@ impl<'a> Draft<'a> {
             rows: EpochRows::after(&tip.stored_head()),
             leaves: Vec::new(),
             accounts: HashMap::new(),
+            resets: HashSet::new(),
+            least_ms: tip.map.timestamp_ms,
         }
     }
 
-    /// Takes an update into the epoch if it is the next version of its label and may follow the
-    /// version before. A refused update leaves nothing behind.
+    /// Takes an update into the epoch if it is the next version of its label, may follow the
+    /// version before, and keeps to `rules` at `now_ms`. A refused update leaves nothing behind.
     ///
     /// # Errors
     ///
     /// The outer one: the store failed. The inner one: the update is refused, alone.
-    pub fn add(&mut self, update: &Admitted) -> Result<Result<(), Refusal>, FatalError> {
+    pub fn add(
+        &mut self,
+        update: &Admitted,
+        rules: &EnrolmentRules,
+        now_ms: u64,
+    ) -> Result<Result<(), Refusal>, FatalError> {
         let account = self.account(update.account.label())?;
         let greatest = account.greatest();
         let next = greatest.map_or(Some(0), |version| version.checked_add(1));
@@ -109,6 +122,19 @@ impl<'a> Draft<'a> {
             && let Err(error) = check_successor(newest_value(&account)?.as_ref(), &update.value)
         {
             return Ok(Err(Refusal::Rule(error)));
+        }
+        if let VerifiedValue::Binding(binding) = &update.value {
+            let primary = self.account(binding.primary())?;
+            if !has_state(&primary)? {
+                return Ok(Err(Refusal::BindingTarget));
+            }
+        }
+        if is_reset(&update.value) {
+            if let Err(refusal) = self.check_reset(account.label(), rules, now_ms)? {
+                return Ok(Err(refusal));
+            }
+            self.resets.insert(account.label().clone());
+            self.least_ms = self.least_ms.max(now_ms);
         }
         let version = Version {
             epoch: self.tip.size,
@@ -140,6 +166,22 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Whether a reset may follow those that are stored, in commit, or in this epoch.
+    fn check_reset(
+        &self,
+        label: &Label,
+        rules: &EnrolmentRules,
+        now_ms: u64,
+    ) -> Result<Result<(), Refusal>, LedgerError> {
+        if self.resets.contains(label) {
+            Ok(rules.check_wait(now_ms, now_ms))
+        } else if self.before.resets.contains(label) {
+            Ok(rules.check_wait(self.tip.map.timestamp_ms, now_ms))
+        } else {
+            rules.check_reset(self.ledger, label, now_ms)
+        }
+    }
+
     /// A label as the epoch leaves it so far.
     fn account(&self, label: &Label) -> Result<Arc<Account>, LedgerError> {
         let unstored = [&self.accounts, &self.before.accounts];
@@ -152,7 +194,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Closes the epoch at `now_ms`; never before the one before it, whatever the clock says.
+    /// Closes the epoch at `now_ms`; never before the one before it, nor before a reset in it had
+    /// waited long enough, whatever the clock says.
     ///
     /// # Errors
     ///
@@ -174,7 +217,7 @@ impl<'a> Draft<'a> {
             superseded,
         } = map::insert(&self.tip.skeleton, &buckets, &self.leaves).map_err(LedgerError::from)?;
         let record = EpochRecord {
-            timestamp_ms: now_ms.max(self.tip.map.timestamp_ms),
+            timestamp_ms: now_ms.max(self.least_ms),
             prefix_tree: skeleton.hash(),
             leaves: self.tip.map.leaves + self.leaves.len() as u64,
             audit_digest: delta.digest(),
@@ -202,6 +245,7 @@ impl<'a> Draft<'a> {
         let batch = self.rows.finish(&bytes, delta, &tiles, &tip.stored_head());
         let pending = Pending {
             accounts: self.accounts,
+            resets: self.resets,
             buckets: fresh,
             tiles,
         };

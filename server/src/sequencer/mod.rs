@@ -24,6 +24,7 @@
 
 pub mod admission;
 pub mod commit;
+pub mod enrolment;
 pub mod epoch;
 pub mod ladders;
 pub mod pipeline;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::admission::{Admitted, Refusal};
 use self::commit::{Outcome, Waiting, refuse_all};
+use self::enrolment::EnrolmentRules;
 use self::ladders::Completed;
 use self::pipeline::{Closed, Pipeline};
 use crate::clock::Clock;
@@ -117,6 +119,8 @@ pub struct Sequencer {
     pub published: Arc<PublishedHead>,
     /// When epochs are closed.
     pub pace: Pace,
+    /// What the operator asks of accounts.
+    pub rules: EnrolmentRules,
     /// The time.
     pub clock: Clock,
     /// Asks the sequencer to finish what waits and stop.
@@ -285,11 +289,12 @@ impl Sequencer {
         agenda: &mut Agenda,
     ) -> Result<(), FatalError> {
         let started = std::time::Instant::now();
+        let now_ms = self.clock.now_ms();
         let mut draft = self.pipeline.draft();
         let mut waiting = Waiting::default();
         waiting.updates.reserve(updates.len());
         for update in updates {
-            match draft.add(&update)? {
+            match draft.add(&update, &self.rules, now_ms)? {
                 Ok(()) => waiting.updates.push(update),
                 Err(refusal) => waiting.refused.push((update, refusal)),
             }

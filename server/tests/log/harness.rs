@@ -24,6 +24,7 @@ use candor_server::ledger::Ledger;
 use candor_server::metrics::Metrics;
 use candor_server::sequencer::admission::{Admission, Admitted, SubmitError};
 use candor_server::sequencer::commit::Committer;
+use candor_server::sequencer::enrolment::EnrolmentRules;
 use candor_server::sequencer::epoch::Tip;
 use candor_server::sequencer::ladders::{Completed, Ladders};
 use candor_server::sequencer::pipeline::Pipeline;
@@ -72,6 +73,8 @@ pub struct World {
     pub anchor_path: PathBuf,
     /// Memory for what processes keep of the store.
     pub cache_bytes: u64,
+    /// What the operator asks of accounts; at first nothing.
+    pub rules: EnrolmentRules,
     pub now_ms: Arc<AtomicU64>,
     /// Heads that were signed: one size has one root, for ever.
     pub heads: Arc<Mutex<Vec<(u64, Hash)>>>,
@@ -89,6 +92,7 @@ impl World {
             vrf: Arc::new(VrfSecretKey::from_seed(&[2; 32])),
             anchor_path: dir.path().join("anchor"),
             cache_bytes: CACHE_BYTES,
+            rules: EnrolmentRules::default(),
             now_ms: Arc::new(AtomicU64::new(START_MS)),
             heads: Arc::default(),
             _dir: dir,
@@ -114,6 +118,7 @@ impl World {
             vrf: Arc::clone(&self.vrf),
             anchor_path,
             cache_bytes: self.cache_bytes,
+            rules: self.rules,
             now_ms: Arc::clone(&self.now_ms),
             heads: Arc::default(),
             _dir: dir,
@@ -143,7 +148,8 @@ impl World {
     pub fn inlet(&self) -> Inlet {
         let ledger = self.ledger_with(self.cache_bytes);
         let (ladders, completed) = Ladders::new(Arc::clone(&self.vrf)).unwrap();
-        let (admission, queue) = Admission::new(ledger.clone(), ladders.clone());
+        let (rules, clock) = (self.rules, self.clock());
+        let (admission, queue) = Admission::new(ledger.clone(), ladders.clone(), rules, clock);
         Inlet {
             ledger,
             ladders,
@@ -231,6 +237,7 @@ impl World {
             completed: inlet.completed,
             published: Arc::clone(&published),
             pace,
+            rules: self.rules,
             clock: self.clock(),
             shutdown: shutdown.clone(),
             halt: halt.clone(),

@@ -8,6 +8,7 @@ mod damage;
 mod desk;
 mod device;
 mod edge;
+mod enrolment;
 mod faults;
 mod fsck;
 mod gate;
