@@ -4,7 +4,9 @@
 //! later cause of the same kind takes the place of the earlier and is told again. Kinds that a
 //! person has to decide about stay until [`acknowledged`](super::Device::acknowledge); the others
 //! go away when a check shows that they no longer hold. What this rules out: an alert that repeats,
-//! one that is lost because a newer one came, and one that stays when all is well.
+//! and one that stays when all is well.
+
+use std::fmt;
 
 use candor_core::account::{AccountState, Device, Label};
 use candor_core::codec::{DecodeError, Reader, Writer as _};
@@ -13,8 +15,8 @@ use candor_core::limits::{DEVICE_NAME_BYTES_MAX, DEVICE_PLATFORM_BYTES_MAX, LABE
 /// Most bytes of evidence that an alert keeps; a note is at most half of it.
 pub(super) const EVIDENCE_BYTES_MAX: usize = 1 << 19;
 
-/// Most changes of devices that an alert shows: every device of two states.
-const CHANGES_MAX: usize = 128;
+/// Most changes of devices that an alert shows.
+pub(super) const CHANGES_MAX: usize = 16;
 
 /// Whom an alert is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,7 +80,7 @@ macro_rules! kinds {
 
 kinds! {
     /// The contact turned verification off.
-    ContactTurnedOff = 1, "contact-turned-off", Warning, true;
+    ContactTurnedOff = 1, "contact-turned-off", Warning, false;
     /// The application was offered a device, or a key of one, that the contact's account key did
     /// not sign.
     ContactUnrecognisedDevice = 2, "contact-unrecognised-device", Danger, false;
@@ -124,13 +126,13 @@ kinds! {
     /// For long the own account could not be checked.
     OwnUnavailable = 46, "own-unavailable", Notice, false;
     /// An identifier of the person leads to another account.
-    OwnIdentifierMoved = 47, "own-identifier-moved", Danger, false;
+    OwnIdentifierMoved = 47, "own-identifier-moved", Danger, true;
     /// The server gave back an older shared state of the person's devices.
     OwnStateRolledBack = 48, "own-state-rolled-back", Danger, true;
 }
 
 /// One difference between the devices of two states.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DeviceChange {
     /// What is different.
     pub what: DeviceDifference,
@@ -150,6 +152,15 @@ pub enum DeviceDifference {
     Removed = 2,
     /// It has other keys.
     OtherKeys = 3,
+}
+
+impl fmt::Debug for DeviceChange {
+    /// A device's name tells whose it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceChange")
+            .field("what", &self.what)
+            .finish_non_exhaustive()
+    }
 }
 
 impl DeviceChange {
@@ -197,7 +208,7 @@ pub struct Alert {
     /// What tells causes of one kind apart: the version in question, or what identifies a
     /// contradiction.
     pub cause: u64,
-    /// How the devices of the account changed, where that is what happened.
+    /// How the devices of the account changed, where that is what happened: at most 16.
     pub changes: Vec<DeviceChange>,
     /// What convinces others: bytes of [`Evidence`](crate::Evidence).
     pub evidence: Option<Vec<u8>>,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use candor_core::account::Label;
 use candor_core::codec::{DecodeError, Reader, Writer as _};
 
-use super::alert::{Alert, AlertKind, Subject};
+use super::alert::{Alert, AlertKind, CHANGES_MAX, Severity, Subject};
 use super::judge::Finding;
 
-/// Most alerts held. Beyond it the least grave, and of those the oldest, goes.
+/// Most alerts held with all that they show. Beyond it what is least grave, and of that the oldest,
+/// goes; open dangers stay, of which there are at most some for each contact.
 const ALERTS_MAX: usize = 256;
 
 const FORMAT: u8 = 1;
@@ -34,23 +35,30 @@ impl Board {
         {
             return None;
         }
+        let is_full = self.0.len() >= ALERTS_MAX;
         let alert = Alert {
             subject,
             kind: found.kind,
             since_s: now_s,
             cause: found.cause,
-            changes: found.changes,
+            changes: match is_full {
+                true => Vec::new(),
+                false => found.changes.into_iter().take(CHANGES_MAX).collect(),
+            },
             evidence,
             is_acknowledged: false,
         };
         self.0.insert(place, alert.clone());
-        if self.0.len() > ALERTS_MAX {
-            let rank = |alert: &Alert| {
-                let open = !alert.is_acknowledged;
-                (open, alert.kind.severity(), alert.since_s)
-            };
-            let least = self.0.iter().min_by_key(|(_, alert)| rank(alert));
-            let least = least.map(|(place, _)| place.clone());
+        if is_full {
+            let rank = |alert: &Alert| (alert.kind.severity(), alert.since_s);
+            let may_go =
+                |alert: &&Alert| alert.is_acknowledged || alert.kind.severity() < Severity::Danger;
+            let least = self
+                .0
+                .values()
+                .filter(may_go)
+                .min_by_key(|alert| rank(alert));
+            let least = least.map(|alert| (alert.subject.clone(), alert.kind));
             least.and_then(|place| self.0.remove(&place));
         }
         Some(alert)
@@ -59,6 +67,21 @@ impl Board {
     /// What an alert was about no longer holds. Returns the alert, if there was one.
     pub(super) fn resolve(&mut self, subject: &Subject, kind: AlertKind) -> Option<Alert> {
         self.0.remove(&(subject.clone(), kind))
+    }
+
+    /// What was acknowledged about it is over: if it comes again, the person is told again.
+    pub(super) fn forget_acknowledged(&mut self, subject: &Subject, kind: AlertKind) -> bool {
+        let place = (subject.clone(), kind);
+        let is_over = self
+            .0
+            .get(&place)
+            .is_some_and(|alert| alert.is_acknowledged);
+        is_over && self.0.remove(&place).is_some()
+    }
+
+    /// What an alert was raised for.
+    pub(super) fn cause(&self, subject: &Subject, kind: AlertKind) -> Option<u64> {
+        Some(self.0.get(&(subject.clone(), kind))?.cause)
     }
 
     /// The person has acted on it. Returns whether there was such an open alert.

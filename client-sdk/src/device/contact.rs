@@ -6,10 +6,10 @@
 //!   optional<struct {
 //!     uint32 version;                       // newest seen version of the contact's label
 //!     optional<struct { opaque primary[16]; uint32 version; }> bound;
-//!     optional<opaque key_hash[32]>;        // of the account key seen
-//!     uint8 enrolled;
+//!     optional<opaque key_hash[32]>;
+//!     uint8 trusted; uint8 enrolled;
 //!   }> seen;
-//!   uint64 checked_s;                       // 0: never
+//!   uint64 first_s; uint64 checked_s;       // 0: never
 //!   optional<opaque code<1..64>>;              // entered before there was a key
 //! } ContactRecord;
 //! ```
@@ -43,9 +43,12 @@ pub(super) struct Seen {
     pub(super) version: u32,
     /// The account that it is bound to, and that one's newest version.
     pub(super) bound: Option<(PrimaryTag, u32)>,
-    /// Hash of the account key.
+    /// Hash of the account key: of the newest state that had verification on, if one had; else of
+    /// the newest state.
     pub(super) key_hash: Option<Hash>,
-    /// Whether the account had verification on.
+    /// Whether a state had verification on.
+    pub(super) is_trusted: bool,
+    /// Whether the newest state has.
     pub(super) is_enrolled: bool,
 }
 
@@ -53,6 +56,8 @@ pub(super) struct Seen {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ContactRecord {
     pub(super) seen: Option<Seen>,
+    /// When it was tried first, in POSIX seconds; 0 before.
+    pub(super) first_s: u64,
     /// When the last check succeeded, in POSIX seconds; 0 if none did.
     pub(super) checked_s: u64,
     /// A public code that waits for the contact to have a key.
@@ -72,8 +77,10 @@ impl ContactRecord {
             }
             out.present(seen.key_hash.is_some());
             out.extend(seen.key_hash.iter().flat_map(|hash| hash.0));
+            out.present(seen.is_trusted);
             out.present(seen.is_enrolled);
         }
+        out.extend(self.first_s.to_be_bytes());
         out.extend(self.checked_s.to_be_bytes());
         out.present(self.code.is_some());
         if let Some(code) = &self.code {
@@ -91,6 +98,7 @@ impl ContactRecord {
             false => None,
             true => Some(decode_seen(&mut reader)?),
         };
+        let first_s = reader.u64("time of the first check")?;
         let checked_s = reader.u64("time of the check")?;
         let code = match reader.present("code")? {
             false => None,
@@ -99,6 +107,7 @@ impl ContactRecord {
         reader.finish()?;
         Ok(Self {
             seen,
+            first_s,
             checked_s,
             code,
         })
@@ -119,6 +128,7 @@ fn decode_seen(reader: &mut Reader<'_>) -> Result<Seen, DecodeError> {
         version,
         bound,
         key_hash,
+        is_trusted: reader.present("trusted")?,
         is_enrolled: reader.present("enrolled")?,
     })
 }

@@ -7,8 +7,9 @@ use candor_core::account::{
 use candor_core::crypto::Ed25519SecretKey;
 use thiserror::Error;
 
+use super::own::record_tag;
 use super::requirements::{AccountFacts, Requirements, Unmet};
-use crate::shared::{DeviceTag, SharedState};
+use crate::shared::SharedState;
 
 /// A change of the own account.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub enum Edit {
     TurnOff,
     /// Adds a device, or replaces it.
     AddDevice(Device),
-    /// Removes a device, by its identifier.
+    /// Removes a device, by its identifier; with an unrecognised one all unrecognised ones.
     RemoveDevice(Vec<u8>),
     /// Declares that the account key is lost and replaced by this device's. Contacts are told, and
     /// what they verified is void.
@@ -85,9 +86,15 @@ impl Account<'_> {
             Some(state) => state.successor()?,
         };
         self.change(&mut next, current, edit)?;
-        // Whatever removes a device is a step out of it.
-        if !matches!(edit, Edit::RemoveDevice(_)) {
-            self.check_strangers(&next, edit)?;
+        let added = match edit {
+            Edit::AddDevice(device) => std::slice::from_ref(device),
+            _ => &[],
+        };
+        let devices = next.devices.iter();
+        let strangers = devices.filter(|device| !self.is_ours(device, added));
+        let strangers: Vec<_> = strangers.map(|device| device.name.clone()).collect();
+        if !strangers.is_empty() {
+            return Err(EditError::Strangers(strangers));
         }
         let unchanged = current.is_some_and(|state| {
             let state = state.state();
@@ -111,6 +118,14 @@ impl Account<'_> {
         }
     }
 
+    /// Whether a device, with these keys, is one that the person's devices added.
+    fn is_ours(&self, device: &Device, added: &[Device]) -> bool {
+        let is_same = |known: &Device| known.id == device.id && known.keys == device.keys;
+        is_same(self.device)
+            || added.iter().any(is_same)
+            || self.shared.has_device(record_tag(device))
+    }
+
     fn change(
         &self,
         next: &mut AccountState,
@@ -121,10 +136,12 @@ impl Account<'_> {
             Edit::Publish => put(&mut next.devices, self.device),
             Edit::AddDevice(device) => put(&mut next.devices, device),
             Edit::RemoveDevice(id) => {
-                let before = next.devices.len();
+                let gone = next.devices.iter().find(|device| device.id == *id);
+                let is_stranger = !self.is_ours(gone.ok_or(EditError::Nothing)?, &[]);
                 next.devices.retain(|device| device.id != *id);
-                if next.devices.len() == before {
-                    return Err(EditError::Nothing);
+                // To sign what is left would vouch for the others.
+                if is_stranger {
+                    next.devices.retain(|device| self.is_ours(device, &[]));
                 }
             }
             Edit::TurnOff => {
@@ -152,23 +169,6 @@ impl Account<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl Account<'_> {
-    fn check_strangers(&self, next: &AccountState, edit: &Edit) -> Result<(), EditError> {
-        let is_added = |id: &[u8]| matches!(edit, Edit::AddDevice(device) if device.id == id);
-        let is_ours = |device: &&Device| {
-            device.id == self.device.id
-                || is_added(&device.id)
-                || self.shared.has_device(DeviceTag::of(&device.id))
-        };
-        let strangers = next.devices.iter().filter(|device| !is_ours(device));
-        let names: Vec<_> = strangers.map(|device| device.name.clone()).collect();
-        match names.is_empty() {
-            true => Ok(()),
-            false => Err(EditError::Strangers(names)),
-        }
     }
 }
 

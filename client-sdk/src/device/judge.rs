@@ -126,29 +126,37 @@ pub(super) fn judge(
         bound = logged.last().map(|newest| (tag, newest.version));
     }
     let Some(newest) = asked.last() else {
-        return Ok(watch.finish(None, None));
+        return Ok(watch.finish(None));
     };
-    let state = match last {
-        Some(VerifiedValue::State(state)) => Some(state),
-        // A binding to a binding, or to a label without account.
-        Some(VerifiedValue::Binding(_)) => return Err(Trouble::Unproven),
-        None => None,
+    // A binding to a binding, or to a label without account, leads nowhere.
+    let Some(VerifiedValue::State(state)) = last else {
+        return Err(Trouble::Unproven);
     };
-    let key = state.as_ref().and_then(|state| state.state().account_key);
-    let seen = Seen {
+    Ok(watch.finish(Some(Newest {
         version: newest.version,
         bound,
-        key_hash: key.map(|key| key.hash()),
-        is_enrolled: state.as_ref().is_some_and(|state| state.state().enrolled),
-    };
-    Ok(watch.finish(Some(seen), state))
+        state: &state,
+    })))
 }
 
-/// Collects what is found on the way.
+/// What a contact's label leads to now.
+struct Newest<'a> {
+    version: u32,
+    bound: Option<(PrimaryTag, u32)>,
+    state: &'a VerifiedState,
+}
+
+/// What tells how an account came to other keys.
+const OF_KEYS: [AlertKind; 3] = [
+    AlertKind::ContactCodeChanged,
+    AlertKind::ContactReset,
+    AlertKind::ContactMoved,
+];
+
+/// Collects what is found on the way: one finding of each kind.
 struct Watch<'a> {
     known: &'a Known<'a>,
     findings: Vec<Finding>,
-    is_mark_void: bool,
 }
 
 impl<'a> Watch<'a> {
@@ -156,7 +164,6 @@ impl<'a> Watch<'a> {
         Self {
             known,
             findings: Vec::new(),
-            is_mark_void: false,
         }
     }
 
@@ -172,19 +179,26 @@ impl<'a> Watch<'a> {
             return Err(Trouble::Unproven);
         }
         let mut previous: Option<VerifiedValue> = None;
-        for each in logged {
-            let value = each.value(label)?;
-            if let Some(previous) = &previous {
-                self.step(each.version, previous, &value);
+        for (index, each) in logged.iter().enumerate() {
+            match each.value(label) {
+                Ok(value) => {
+                    if let Some(previous) = &previous {
+                        self.step(each.version, previous, &value);
+                    }
+                    previous = Some(value);
+                }
+                Err(trouble) if index + 1 == logged.len() => return Err(trouble),
+                // Nothing tells any more how what follows came about.
+                Err(_) => self.find(AlertKind::ContactCodeChanged, each.version, Vec::new()),
             }
-            previous = Some(value);
         }
         Ok(previous)
     }
 
     fn step(&mut self, version: u32, previous: &VerifiedValue, next: &VerifiedValue) {
         let was_on = matches!(previous, VerifiedValue::State(it) if it.state().enrolled);
-        let matters = was_on || self.known.mark.is_some();
+        let was_ever_on = self.known.seen.is_some_and(|seen| seen.is_trusted);
+        let matters = was_on || was_ever_on || self.known.mark.is_some();
         let kind = match check_successor(Some(previous), next) {
             Err(_) => AlertKind::ContactCodeChanged,
             Ok(Change::Reset) if matters => AlertKind::ContactReset,
@@ -192,7 +206,6 @@ impl<'a> Watch<'a> {
             Ok(Change::Disenrolled) => AlertKind::ContactTurnedOff,
             Ok(_) => return,
         };
-        self.is_mark_void |= kind != AlertKind::ContactTurnedOff;
         let changes = match (previous, next) {
             (VerifiedValue::State(before), VerifiedValue::State(now)) => {
                 device_changes(Some(before.state()), now.state())
@@ -203,38 +216,86 @@ impl<'a> Watch<'a> {
     }
 
     fn find(&mut self, kind: AlertKind, version: u32, changes: Vec<DeviceChange>) {
-        self.findings.push(Finding {
-            kind,
-            cause: u64::from(version),
-            changes,
-        });
+        let cause = u64::from(version);
+        match self.findings.iter_mut().find(|found| found.kind == kind) {
+            Some(found) => {
+                found.cause = cause;
+                found.changes.extend(changes);
+            }
+            None => self.findings.push(Finding {
+                kind,
+                cause,
+                changes,
+            }),
+        }
     }
 
-    fn finish(mut self, seen: Option<Seen>, state: Option<VerifiedState>) -> Judged {
-        let is_contact_on = seen.is_some_and(|seen| seen.is_enrolled);
-        let key_hash = seen.and_then(|seen| seen.key_hash);
-        let mark = self.known.mark.filter(|_| !self.is_mark_void);
-        if mark.is_some() && mark != key_hash {
-            // Another device of the person marked a key that is not the account's.
-            self.is_mark_void = true;
-            let version = seen.map_or(0, |seen| seen.bound.map_or(seen.version, |it| it.1));
+    /// Whether it was found how the account came to other keys.
+    fn found_other_keys(&self) -> bool {
+        let mut kinds = self.findings.iter().map(|found| found.kind);
+        kinds.any(|kind| OF_KEYS.contains(&kind))
+    }
+
+    fn finish(mut self, newest: Option<Newest<'_>>) -> Judged {
+        let Known {
+            seen,
+            mark,
+            is_own_on,
+            ..
+        } = *self.known;
+        let Some(newest) = newest else {
+            return self.judged(None, Level::NoAccount, None, false);
+        };
+        let state = newest.state.state();
+        let key_hash = state.account_key.map(|key| key.hash());
+        let before = seen.and_then(|seen| seen.key_hash);
+        let was_trusted = seen.is_some_and(|seen| seen.is_trusted);
+        let version = newest.bound.map_or(newest.version, |bound| bound.1);
+        // The key that had verification on is held against the next that has, whatever was between.
+        let is_replaced = was_trusted && state.enrolled && key_hash != before;
+        if is_replaced && !self.found_other_keys() {
             self.find(AlertKind::ContactCodeChanged, version, Vec::new());
         }
-        let is_own_on = self.known.is_own_on;
-        let level = match &state {
-            None => Level::NoAccount,
-            Some(_) if is_own_on && is_contact_on => match mark {
-                Some(mark) if Some(mark) == key_hash => Level::Verified,
-                _ => Level::Automatic,
-            },
-            Some(state) => Level::LoggedOnly {
-                is_own_on,
-                is_contact_on,
-                is_signed: state.standing() == Standing::AccountSigned,
-            },
+        let is_mark_void = mark.is_some() && mark == before && self.found_other_keys();
+        if mark.is_some() && mark == key_hash && !is_mark_void {
+            // Another device of the person saw all this before, and the person compared codes.
+            self.findings.retain(|found| !OF_KEYS.contains(&found.kind));
+        } else if mark.is_some() && mark != key_hash && !self.found_other_keys() {
+            self.find(AlertKind::ContactCodeChanged, version, Vec::new());
+        }
+        let is_kept = was_trusted && !state.enrolled;
+        let now = Seen {
+            version: newest.version,
+            bound: newest.bound,
+            key_hash: if is_kept { before } else { key_hash },
+            is_trusted: was_trusted || state.enrolled,
+            is_enrolled: state.enrolled,
         };
+        let level = if is_own_on && state.enrolled {
+            match mark.is_some() && mark == key_hash && !is_mark_void {
+                true => Level::Verified,
+                false => Level::Automatic,
+            }
+        } else {
+            Level::LoggedOnly {
+                is_own_on,
+                is_contact_on: state.enrolled,
+                is_signed: newest.state.standing() == Standing::AccountSigned,
+            }
+        };
+        let state = newest.state.clone();
+        self.judged(Some(now), level, Some(state), is_mark_void)
+    }
+
+    fn judged(
+        mut self,
+        seen: Option<Seen>,
+        level: Level,
+        state: Option<VerifiedState>,
+        is_mark_void: bool,
+    ) -> Judged {
         // Nobody who has it off, and compared nothing, is told of what only those watch who have.
-        if !is_own_on && self.known.mark.is_none() {
+        if !self.known.is_own_on && self.known.mark.is_none() {
             self.findings.clear();
         }
         Judged {
@@ -242,7 +303,7 @@ impl<'a> Watch<'a> {
             level,
             state,
             findings: self.findings,
-            is_mark_void: self.is_mark_void && self.known.mark.is_some(),
+            is_mark_void,
         }
     }
 }

@@ -1,23 +1,33 @@
 //! The self check: is the own account what the person's devices made of it?
 //!
-//! Every version since the last check of any of the devices is held against what they say that they
-//! published, and against the rules of accounts. A function of values.
+//! Every version since the last one found in order is held against what the devices say that they
+//! published, and against the rules of accounts. What does not fit stays *unexplained*: another
+//! device of the person may have made it and not shared it yet, so the next check looks again. A
+//! function of values.
 
 use std::collections::BTreeSet;
 
-use candor_core::account::{Label, VerifiedState, VerifiedValue, check_successor};
+use candor_core::account::{
+    Device, DeviceKey, Label, VerifiedState, VerifiedValue, check_successor,
+};
+use sha2::{Digest as _, Sha256};
 
-use super::alert::{AlertKind, device_changes};
+use super::alert::{AlertKind, DeviceChange, DeviceDifference, device_changes};
 use super::judge::{Finding, Logged};
 use super::trouble::Trouble;
 use crate::memory::value_hash;
 use crate::monitor::PublishedVersion;
 use crate::shared::{DeviceTag, LoggedVersion, SharedState};
 
-/// What a self check found.
+/// What a look at the own account found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OwnFindings {
-    pub(super) findings: Vec<Finding>,
+    /// Versions that none of the person's devices is known to have published.
+    pub(super) unexplained: Option<Finding>,
+    /// Devices that none of the person's devices is known to have added.
+    pub(super) strangers: Option<Finding>,
+    /// The newest version up to which everything is explained.
+    pub(super) explained: Option<LoggedVersion>,
     /// The newest version, and what it holds.
     pub(super) newest: Option<(LoggedVersion, VerifiedValue)>,
 }
@@ -32,84 +42,117 @@ impl OwnFindings {
     }
 }
 
-/// Judges the history of the own label from the version on that `shared` names as monitored.
+/// Stands for a device with its keys: with other keys it is another device.
+pub(super) fn record_tag(device: &Device) -> DeviceTag {
+    DeviceTag::of(&digest(&device.id, &device.keys))
+}
+
+/// A digest of a device and its keys, of whatever length.
+pub(super) fn digest(id: &[u8], keys: &[DeviceKey]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut put = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    put(id);
+    for key in keys {
+        put(key.purpose.as_bytes());
+        put(&key.public_key);
+    }
+    hash.finalize().into()
+}
+
+/// A number that tells one digest from another.
+pub(super) fn number(digest: [u8; 32]) -> u64 {
+    let (first, _) = digest.split_first_chunk().expect("8 of 32 bytes");
+    u64::from_be_bytes(*first)
+}
+
+/// Judges the history of the own label from `base` on: the version up to which everything was
+/// explained, or the person acknowledged it.
 pub(super) fn judge_own(
     label: &Label,
     shared: &SharedState,
+    base: Option<LoggedVersion>,
     logged: &[Logged],
 ) -> Result<OwnFindings, Trouble> {
-    let expected: BTreeSet<_> = shared.published().copied().collect();
-    let monitored = shared.monitored();
-    let mut found = OwnFindings::default();
-    let mut previous: Option<VerifiedValue> = None;
-    if let Some(monitored) = monitored {
-        // Another device of the person saw this version: a log without it is behind, one with
-        // other content lied to one of them.
+    if let Some(base) = base {
+        // A device of the person saw this version: a log without it is behind, one with other
+        // content lied to one of them.
         let again = logged.first().ok_or(Trouble::Behind)?;
-        if again.version != monitored.version {
+        if again.version != base.version {
             return Err(Trouble::Behind);
         }
-        if again.commitment != monitored.commitment {
+        if again.commitment != base.commitment {
             return Err(Trouble::HistoryChanged);
         }
     }
+    let expected: BTreeSet<_> = shared.published().copied().collect();
+    let mut found = OwnFindings::default();
+    let mut recognised: Option<VerifiedValue> = None;
     for (index, each) in logged.iter().enumerate() {
-        let is_known = index == 0 && monitored.is_some();
-        // One that is no value of the label is shown, and what follows is judged all the same.
-        let value = match each.value(label) {
-            Ok(value) => Some(value),
-            Err(Trouble::Incompatible) => return Err(Trouble::Incompatible),
-            Err(_) => None,
-        };
         let identity = PublishedVersion {
             version: each.version,
             value_hash: value_hash(&each.value),
         };
+        let is_published = expected.contains(&identity);
+        // One that cannot be read is shown, and what follows is judged all the same.
+        let value = match each.value(label) {
+            Err(Trouble::Incompatible) if is_published => return Err(Trouble::Incompatible),
+            value => value.ok(),
+        };
+        let previous = found.newest.as_ref().map(|(_, value)| value);
         let follows = value
             .as_ref()
-            .is_some_and(|value| check_successor(previous.as_ref(), value).is_ok());
-        let is_ours = follows && expected.contains(&identity);
-        if !is_known && !is_ours {
-            found.findings.push(Finding {
+            .is_some_and(|value| check_successor(previous, value).is_ok());
+        let is_known = index == 0 && base.is_some();
+        let logged = LoggedVersion {
+            version: each.version,
+            commitment: each.commitment,
+        };
+        if is_known || (follows && is_published) {
+            if found.unexplained.is_none() {
+                found.explained = Some(logged);
+                recognised.clone_from(&value);
+            }
+        } else {
+            found.unexplained = Some(Finding {
                 kind: AlertKind::OwnUnexpectedVersion,
                 cause: u64::from(each.version),
-                changes: match (&previous, &value) {
-                    (before, Some(VerifiedValue::State(now))) => {
-                        let before = match before {
-                            Some(VerifiedValue::State(before)) => Some(before.state()),
-                            _ => None,
-                        };
-                        device_changes(before, now.state())
-                    }
-                    _ => Vec::new(),
-                },
+                changes: Vec::new(),
             });
         }
         if let Some(value) = value {
-            let logged = LoggedVersion {
-                version: each.version,
-                commitment: each.commitment,
-            };
-            found.newest = Some((logged, value.clone()));
-            previous = Some(value);
+            found.newest = Some((logged, value));
         }
     }
-    if let Some(state) = found.state() {
-        let strangers = state.state().devices.iter();
-        let strangers = strangers.filter(|it| !shared.has_device(DeviceTag::of(&it.id)));
-        let changes: Vec<_> = strangers
-            .map(|device| {
-                super::alert::DeviceChange::new(super::alert::DeviceDifference::Added, device)
-            })
-            .collect();
-        if !changes.is_empty() {
-            let version = found.newest.as_ref().map_or(0, |it| it.0.version);
-            found.findings.push(Finding {
-                kind: AlertKind::OwnUnrecognisedDevice,
-                cause: u64::from(version),
-                changes,
-            });
-        }
+    if let (Some(unexplained), Some(VerifiedValue::State(now))) = (
+        &mut found.unexplained,
+        found.newest.as_ref().map(|it| &it.1),
+    ) {
+        let before = match &recognised {
+            Some(VerifiedValue::State(before)) => Some(before.state()),
+            _ => None,
+        };
+        unexplained.changes = device_changes(before, now.state());
     }
+    found.strangers = strangers(&found, shared);
     Ok(found)
+}
+
+fn strangers(found: &OwnFindings, shared: &SharedState) -> Option<Finding> {
+    let state = found.state()?;
+    let devices = state.state().devices.iter();
+    let strangers = devices.filter(|device| !shared.has_device(record_tag(device)));
+    let mut all = Sha256::new();
+    let mut changes = Vec::new();
+    for device in strangers {
+        all.update(digest(&device.id, &device.keys));
+        changes.push(DeviceChange::new(DeviceDifference::Added, device));
+    }
+    (!changes.is_empty()).then(|| Finding {
+        kind: AlertKind::OwnUnrecognisedDevice,
+        cause: number(all.finalize().into()),
+        changes,
+    })
 }

@@ -1,5 +1,7 @@
 //! What goes in and out of the state machine: commands and answers in, actions out.
 
+use std::fmt;
+
 use candor_core::account::{Device, DeviceKey, Label, VerifiedValue};
 use candor_core::verification::{ComparisonError, ComparisonMessage};
 
@@ -10,7 +12,7 @@ use super::trouble::Trouble;
 use crate::store::Change;
 
 /// What the application wants.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Command {
     /// Checks a saved contact.
     Check(Label),
@@ -30,12 +32,28 @@ pub enum Command {
     EnterCode(Label, candor_core::verification::PublicCode),
 }
 
+impl fmt::Debug for Command {
+    /// The kind alone: commands hold labels, and a nonce that is secret for a while.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Check(_) => "Check(..)",
+            Self::BeforeSend(..) => "BeforeSend(..)",
+            Self::SelfCheck => "SelfCheck",
+            Self::Edit(_) => "Edit(..)",
+            Self::Gossip(_) => "Gossip(..)",
+            Self::Proof(..) => "Proof(..)",
+            Self::Compare(..) => "Compare(..)",
+            Self::EnterCode(..) => "EnterCode(..)",
+        })
+    }
+}
+
 /// A device as the messenger's own servers offer it to be encrypted to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferedDevice {
     /// Its identifier.
     pub id: Vec<u8>,
-    /// The keys that would be used.
+    /// The keys that would be used: some of the device's, or all.
     pub keys: Vec<DeviceKey>,
 }
 
@@ -182,6 +200,9 @@ pub enum EditFailure {
     Edit(EditError),
     /// The account exists, and this device has not merged what its other devices share.
     NeedsSync,
+    /// The account has a version that none of the devices known to this one published. Merge what
+    /// they share; if that does not explain it, the person is told and has to acknowledge it.
+    Unexplained,
     /// What this device shares with the others is full. The caller has to run self checks.
     Full,
     /// The log could not be asked, or refused.

@@ -32,6 +32,8 @@ pub enum Trouble {
     ClockWrong,
     /// The server cannot be reached.
     Offline,
+    /// The account's other devices share what this device has not merged yet.
+    NeedsSync,
     /// The server refused an update.
     Refused {
         /// Its code (`docs/errors/server/`).

@@ -32,8 +32,8 @@ const FORMAT: u8 = 1;
 /// Longest file in bytes: half a million contacts.
 const FILE_BYTES_MAX: usize = 64 << 20;
 
-/// Longest value in bytes: a checkpoint with ML-DSA-44 signatures and everything beside it.
-const VALUE_BYTES_MAX: usize = 256 << 10;
+/// Longest value in bytes: what an account's devices share, of as many contacts as there can be.
+const VALUE_BYTES_MAX: usize = 16 << 20;
 
 type Entries = BTreeMap<Key, Vec<u8>>;
 
@@ -96,8 +96,10 @@ impl Store for FileStore {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = entries.clone().ok_or_else(outcome_unknown)?;
         apply(&mut changed, changes);
+        // What could not be read again must not be written.
+        let longest = changed.values().map(Vec::len).max().unwrap_or(0);
         let bytes = encode(&changed);
-        if bytes.len() > FILE_BYTES_MAX {
+        if bytes.len() > FILE_BYTES_MAX || longest > VALUE_BYTES_MAX {
             return Err(StoreError::failed(std::io::Error::from(
                 ErrorKind::FileTooLarge,
             )));

@@ -1,7 +1,8 @@
 //! Contacts: saved ones, and what their checks lead to.
 
+use std::collections::BTreeSet;
+
 use candor_core::account::{AccountKey, Device, Label, VerifiedState, VerifiedValue};
-use candor_core::codec::Writer as _;
 use candor_core::verification::PublicCode;
 use sha2::{Digest as _, Sha256};
 
@@ -10,6 +11,7 @@ use super::{CONTACTS_MAX, Machine, Stage};
 use crate::device::alert::{AlertKind, Severity, Subject};
 use crate::device::contact::{ContactRecord, PrimaryTag};
 use crate::device::judge::{Finding, Judged, Known, Level, Logged, judge, leads_to};
+use crate::device::own::{digest, number};
 use crate::device::protocol::{
     Clearance, CodeEntered, Command, CompareFailure, ContactView, Event, OfferedDevice, Outcome,
     Question,
@@ -52,14 +54,19 @@ impl Machine {
         self.contacts.iter().map(|(label, record)| {
             let mark = self.shared.verified(self.contact_id(label));
             let key = record.seen.and_then(|seen| seen.key_hash);
-            (label, mark.is_some() && mark == key)
+            let is_on = record.seen.is_some_and(|seen| seen.is_enrolled);
+            (label, is_on && mark.is_some() && mark == key)
         })
     }
 
     pub(super) fn begin_contact(&mut self, now_s: u64, command: Command, label: &Label) {
-        let Some(record) = self.contacts.get(label) else {
+        let Some(record) = self.contacts.get_mut(label) else {
             return self.done(Outcome::NotSaved);
         };
+        if record.first_s == 0 {
+            record.first_s = now_s;
+            self.dirty.insert(Entry::Contact(label.clone()));
+        }
         let from = record.seen.map(|seen| seen.version);
         self.tried_s.insert(Some(label.clone()), now_s);
         let question = Question::History {
@@ -115,7 +122,7 @@ impl Machine {
             label,
             seen: record.seen.as_ref(),
             mark: self.shared.verified(self.contact_id(label)),
-            is_own_on: self.own.is_on,
+            is_own_on: self.is_watching(),
         };
         judge(&known, asked, primary)
     }
@@ -136,7 +143,12 @@ impl Machine {
             self.resolve(&subject, kind);
         }
         self.resolve_of_log();
+        self.forget_acknowledged(&subject, AlertKind::ContactHistoryChanged);
         let mut level = judged.level;
+        // What the person compared holds, here or at another device.
+        if level == Level::Verified {
+            self.resolve_of_keys(&subject);
+        }
         for found in judged.findings {
             self.raise(subject.clone(), found, None, now_s);
         }
@@ -190,9 +202,14 @@ impl Machine {
         offered: Vec<OfferedDevice>,
     ) -> Clearance {
         let devices = current_devices(now_s, state);
+        // One that has expired is the contact's, and is not among those to be encrypted to.
+        let listed = state.map_or(&[][..], |state| &state.state().devices);
         let is_listed = |offered: &OfferedDevice| {
-            let mut listed = devices.iter();
-            listed.any(|device| device.id == offered.id && device.keys == offered.keys)
+            let is_same = |device: &Device| {
+                let mut keys = offered.keys.iter();
+                device.id == offered.id && keys.all(|key| device.keys.contains(key))
+            };
+            !offered.keys.is_empty() && listed.iter().any(is_same)
         };
         let mut unlisted = offered;
         unlisted.retain(|offered| !is_listed(offered));
@@ -202,7 +219,7 @@ impl Machine {
         if is_stranger {
             let found = Finding {
                 kind,
-                cause: digest(&unlisted),
+                cause: number_of(&unlisted),
                 changes: Vec::new(),
             };
             self.raise(subject.clone(), found, None, now_s);
@@ -242,10 +259,11 @@ impl Machine {
             other => other,
         };
         let has_mark = self.shared.verified(self.contact_id(label)).is_some();
-        let is_watched = self.own.is_on || has_mark;
+        let is_watched = self.is_watching() || has_mark;
         // Who has it off, and compared nothing, is told only what is proved.
         if is_watched || matches!(trouble, Trouble::Fork { .. } | Trouble::HistoryChanged) {
-            self.trouble(now_s, subject, &trouble, record.checked_s);
+            let quiet_since_s = record.checked_s.max(record.first_s);
+            self.trouble(now_s, subject, &trouble, quiet_since_s);
         }
         self.done(match command {
             Command::BeforeSend(..) => Outcome::Clearance(Clearance::Unknown(trouble)),
@@ -270,7 +288,7 @@ impl Machine {
             Ok((about, newest)) => self.recognise(now_s, label, &about, newest.as_ref()),
             Err(trouble) => {
                 if matches!(trouble, Trouble::Fork { .. } | Trouble::HistoryChanged) {
-                    self.trouble(now_s, Subject::Contact(label.clone()), &trouble, 0);
+                    self.trouble(now_s, Subject::Contact(label.clone()), &trouble, now_s);
                 }
                 Err(trouble)
             }
@@ -298,12 +316,17 @@ impl Machine {
         };
         let key_hash = state.state().account_key.map(|key| key.hash());
         let is_same = key_hash.is_some() && key_hash == seen.key_hash;
-        if !is_theirs || !is_same || !state.state().enrolled || !self.own.is_on {
+        let is_on = state.state().enrolled && seen.is_enrolled && self.is_watching();
+        // A device that was removed since must not come back.
+        let least = seen.bound.map_or(seen.version, |bound| bound.1);
+        if !is_theirs || !is_same || !is_on || newest.version < least {
             return Ok(None);
         }
-        let level = match self.shared.verified(self.contact_id(label)) == key_hash {
-            true => Level::Verified,
-            false => Level::Automatic,
+        let level = match self.shared.verified(self.contact_id(label)) {
+            None => Level::Automatic,
+            mark if mark == key_hash => Level::Verified,
+            // Another key was compared at another device.
+            Some(_) => return Ok(None),
         };
         let subject = Subject::Contact(label.clone());
         Ok(Some(self.view(now_s, level, Some(&state), &subject)))
@@ -374,16 +397,19 @@ impl Machine {
             return false;
         }
         self.share();
-        let subject = Subject::Contact(label.clone());
+        self.resolve_of_keys(&Subject::Contact(label.clone()));
+        true
+    }
+
+    fn resolve_of_keys(&mut self, subject: &Subject) {
         for kind in [
             AlertKind::ContactCodeChanged,
             AlertKind::ContactReset,
             AlertKind::ContactMoved,
             AlertKind::ContactCodeDiffers,
         ] {
-            self.resolve(&subject, kind);
+            self.resolve(subject, kind);
         }
-        true
     }
 
     fn void_mark(&mut self, label: &Label) {
@@ -403,17 +429,14 @@ fn current_devices(now_s: u64, state: Option<&VerifiedState>) -> Vec<Device> {
     devices.iter().filter(is_current).cloned().collect()
 }
 
-/// A number that tells one set of offered devices from another.
-fn digest(offered: &[OfferedDevice]) -> u64 {
-    let mut input = Vec::new();
-    for device in offered {
-        input.opaque8(&device.id);
-        for key in &device.keys {
-            input.opaque8(key.purpose.as_bytes());
-            input.opaque16(&key.public_key);
-        }
-    }
-    let digest: [u8; 32] = Sha256::digest(&input).into();
-    let (first, _) = digest.split_first_chunk().expect("8 of 32 bytes");
-    u64::from_be_bytes(*first)
+/// A number that tells one set of offered devices from another, in whatever order.
+fn number_of(offered: &[OfferedDevice]) -> u64 {
+    let each = offered
+        .iter()
+        .map(|device| digest(&device.id, &device.keys));
+    let each: BTreeSet<_> = each.collect();
+    let all = each
+        .iter()
+        .fold(Sha256::new(), |all, one| all.chain_update(one));
+    number(all.finalize().into())
 }

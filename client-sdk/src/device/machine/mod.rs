@@ -9,14 +9,17 @@
 //! places that decide what a person is told.
 
 mod contact;
+mod edit;
 mod own;
 mod sessions;
+mod sharing;
 mod stored;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use candor_core::account::{Device, Label};
 use candor_core::crypto::Ed25519SecretKey;
+use candor_core::note::GossipHead;
 use candor_core::verification::PublicCode;
 use zeroize::Zeroizing;
 
@@ -41,6 +44,13 @@ const RETRY_S: u64 = 900;
 
 /// Seconds without a successful check after which the person is told. Shorter absences are usual.
 const UNAVAILABLE_AFTER_S: u64 = 2 * 86_400;
+
+/// Seconds during which an unexplained version of the own account may be one that another device of
+/// the person made and has not shared yet.
+const UNEXPLAINED_AFTER_S: u64 = 600;
+
+/// Tells this version of the library from others.
+const THIS_VERSION: u64 = version_number(env!("CARGO_PKG_VERSION").as_bytes());
 
 /// Most contacts that one [`Machine::tick`] checks, so that other commands need not wait long.
 const CHECKS_PER_TICK: usize = 16;
@@ -94,8 +104,10 @@ pub struct Machine {
     sessions: BTreeMap<Label, Session>,
     /// What was stored for the person's other devices last.
     uploaded: Option<SharedState>,
-    /// How often in a row that was not there any more.
-    rollbacks: u8,
+    /// What was exported last, and may be stored by now.
+    exported: Option<SharedState>,
+    /// When heads that wait for a proof were tried last.
+    gossip_tried_s: Option<u64>,
     /// How far each contact was verified at its last check since the start.
     levels: BTreeMap<Label, Level>,
     /// When something was tried last: a contact, or `None` for the own account.
@@ -132,15 +144,31 @@ enum Stage {
     /// That of the own account, which is to be changed. Counts the attempts.
     Edit { attempt: u8 },
     /// The outcome of a publication.
-    Publish { version: u32, attempt: u8 },
+    Publish {
+        version: u32,
+        attempt: u8,
+        gone: Option<DeviceTag>,
+    },
     /// That of the own account after a publication.
-    Published { version: u32 },
+    Published {
+        version: u32,
+        gone: Option<DeviceTag>,
+    },
     /// The newest version of an identifier of the person.
-    Identifier { index: usize, moved: u64 },
+    Identifier(Identifiers),
     /// Whether a head belongs to the log.
     Gossip,
     /// What a proof file holds.
     Proof,
+}
+
+/// How far the look at the person's identifiers is.
+struct Identifiers {
+    index: usize,
+    /// Tells one set of moves from another; 0 without any.
+    moved: u64,
+    /// Why one of them could not be looked at.
+    trouble: Option<Trouble>,
 }
 
 impl Machine {
@@ -150,23 +178,40 @@ impl Machine {
         self.advance(now_s);
     }
 
-    /// Begins everything that is due.
-    pub fn tick(&mut self, now_s: u64) {
-        if self.is_due(None, self.own.checked_s, now_s) {
+    /// Begins what is due: with the own account, then the contacts that waited longest. Returns
+    /// whether more is, so that other commands can come between.
+    pub fn tick(&mut self, now_s: u64) -> bool {
+        // What was unexplained is looked at again when nothing can explain it any more.
+        let tried_s = self.tried_s.get(&None).copied();
+        let is_in_doubt = self.own.unexplained_s.is_some_and(|since_s| {
+            let then_s = since_s.saturating_add(UNEXPLAINED_AFTER_S);
+            has_passed(now_s, since_s, UNEXPLAINED_AFTER_S)
+                && tried_s.is_none_or(|tried_s| tried_s < then_s)
+        });
+        if self.is_due(None, self.own.checked_s, now_s) || is_in_doubt {
             self.queue.push_back(Command::SelfCheck);
         }
-        if let Some((_, message)) = self.own.gossip.clone() {
-            self.queue.push_back(Command::Gossip(message));
+        if self
+            .gossip_tried_s
+            .is_none_or(|it| has_passed(now_s, it, RETRY_S))
+        {
+            self.gossip_tried_s = Some(now_s);
+            let waiting = self.own.gossip.iter();
+            let again = waiting.map(|(_, message)| Command::Gossip(message.clone()));
+            self.queue.extend(again.collect::<Vec<_>>());
         }
         let mut due: Vec<_> = self.contacts.iter().collect();
         due.retain(|(label, record)| self.is_due(Some(label), record.checked_s, now_s));
-        due.sort_by_key(|(_, record)| record.checked_s);
+        let tried_s = |label: &Label| self.tried_s.get(&Some(label.clone())).copied();
+        due.sort_by_key(|(label, record)| tried_s(label).unwrap_or(0).max(record.checked_s));
+        let is_more = due.len() > CHECKS_PER_TICK;
         let due = due.into_iter().take(CHECKS_PER_TICK);
         let checks: Vec<_> = due
             .map(|(label, _)| Command::Check(label.clone()))
             .collect();
         self.queue.extend(checks);
         self.advance(now_s);
+        is_more
     }
 
     /// What to do next; `None` if an answer is awaited or nothing is to be done.
@@ -183,8 +228,16 @@ impl Machine {
             (Stage::Gossip, Answer::Gossip(result)) => {
                 self.on_gossip(now_s, running.command, result);
             }
-            (Stage::Publish { version, attempt }, Answer::Published(result)) => {
-                self.on_published(now_s, running.command, version, attempt, result);
+            (
+                Stage::Publish {
+                    version,
+                    attempt,
+                    gone,
+                },
+                Answer::Published(result),
+            ) => {
+                let published = (version, gone);
+                self.on_published(now_s, running.command, published, attempt, result);
             }
             (Stage::Proof, Answer::Proof(result)) => {
                 self.on_proof(now_s, &running.command, result);
@@ -246,6 +299,10 @@ impl Machine {
             match &command {
                 Command::SelfCheck => self.begin_self_check(now_s),
                 Command::Edit(_) => self.begin_edit(command, 0),
+                Command::Gossip(message) if message.len() != GossipHead::BYTES => {
+                    let malformed = Trouble::Fault("gossip-malformed");
+                    self.done(Outcome::Gossip(Err(malformed)));
+                }
                 Command::Gossip(message) => {
                     let question = Question::Gossip(message.clone());
                     self.ask(command, Stage::Gossip, question);
@@ -291,14 +348,9 @@ impl Machine {
     }
 
     fn is_due(&self, what: Option<&Label>, checked_s: u64, now_s: u64) -> bool {
-        // A time in the future comes from a clock that was wrong.
-        let passed = |since_s: u64, wait_s: u64| {
-            now_s
-                .checked_sub(since_s)
-                .is_none_or(|age_s| age_s >= wait_s)
-        };
         let tried_s = self.tried_s.get(&what.cloned());
-        passed(checked_s, CHECK_INTERVAL_S) && tried_s.is_none_or(|it| passed(*it, RETRY_S))
+        has_passed(now_s, checked_s, CHECK_INTERVAL_S)
+            && tried_s.is_none_or(|tried_s| has_passed(now_s, *tried_s, RETRY_S))
     }
 
     fn raise(&mut self, subject: Subject, found: Finding, evidence: Option<Vec<u8>>, now_s: u64) {
@@ -329,47 +381,64 @@ impl Machine {
         }
     }
 
-    /// What a person has to be told of a question without verified answer. `quiet_since_s` is when
-    /// the last check succeeded.
+    /// If it comes again, the person is told again.
+    fn forget_acknowledged(&mut self, subject: &Subject, kind: AlertKind) {
+        if self.board.forget_acknowledged(subject, kind) {
+            self.dirty.insert(Entry::Alerts);
+        }
+    }
+
+    /// What a person has to be told of a question without verified answer. `quiet_since_s` is since
+    /// when there was none.
     fn trouble(&mut self, now_s: u64, subject: Subject, trouble: &Trouble, quiet_since_s: u64) {
         use AlertKind as Kind;
         let is_own = subject == Subject::Own;
         let of = |own: AlertKind, contact: AlertKind| if is_own { own } else { contact };
-        let mut evidence = None;
-        let (subject, kind) = match trouble {
-            Trouble::Fork { evidence: bytes } => {
-                evidence = Some(bytes.clone());
-                (Subject::Log, Kind::LogFork)
-            }
+        let (evidence, cause) = match trouble {
+            Trouble::Fork { evidence } => (Some(evidence.clone()), 0),
+            Trouble::Incompatible => (None, THIS_VERSION),
+            _ => (None, 0),
+        };
+        let kind = match trouble {
+            Trouble::Fork { .. } => Some(Kind::LogFork),
+            Trouble::Stale => Some(Kind::LogStale),
+            Trouble::PolicyNotMet => Some(Kind::LogPolicyNotMet),
+            Trouble::Incompatible => Some(Kind::LogNeedsNewerClient),
+            Trouble::ClockWrong => Some(Kind::ClockWrong),
             Trouble::HistoryChanged => {
-                let kind = of(Kind::OwnHistoryChanged, Kind::ContactHistoryChanged);
-                (subject, kind)
+                Some(of(Kind::OwnHistoryChanged, Kind::ContactHistoryChanged))
             }
             // Nobody but the account could have replaced its keys.
-            Trouble::ValueInvalid => (
-                subject,
-                of(Kind::OwnUnexpectedVersion, Kind::ContactCodeChanged),
-            ),
-            Trouble::Unproven => (subject, of(Kind::OwnProofFailed, Kind::ContactProofFailed)),
-            Trouble::Stale => (Subject::Log, Kind::LogStale),
-            Trouble::PolicyNotMet => (Subject::Log, Kind::LogPolicyNotMet),
-            Trouble::Incompatible => (Subject::Log, Kind::LogNeedsNewerClient),
-            Trouble::ClockWrong => (Subject::Log, Kind::ClockWrong),
-            Trouble::Behind | Trouble::Offline => {
-                let age_s = now_s.saturating_sub(quiet_since_s);
-                if quiet_since_s == 0 || age_s < UNAVAILABLE_AFTER_S {
-                    return;
-                }
-                (subject, of(Kind::OwnUnavailable, Kind::ContactUnavailable))
-            }
-            Trouble::Refused { .. } | Trouble::OutcomeUnknown | Trouble::Fault(_) => return,
+            Trouble::ValueInvalid => Some(of(Kind::OwnUnexpectedVersion, Kind::ContactCodeChanged)),
+            Trouble::Unproven => Some(of(Kind::OwnProofFailed, Kind::ContactProofFailed)),
+            _ => None,
         };
-        let found = Finding {
-            kind,
-            cause: 0,
-            changes: Vec::new(),
-        };
-        self.raise(subject, found, evidence, now_s);
+        let is_of_log = (20..40).contains(&kind.map_or(0, |kind| kind as u8));
+        let changes = Vec::new;
+        if let Some(kind) = kind {
+            let about = if is_of_log {
+                Subject::Log
+            } else {
+                subject.clone()
+            };
+            let found = Finding {
+                kind,
+                cause,
+                changes: changes(),
+            };
+            self.raise(about, found, evidence, now_s);
+        }
+        // Whatever the reason: a check that does not succeed for long must not go unnoticed.
+        let is_long =
+            has_passed(now_s, quiet_since_s, UNAVAILABLE_AFTER_S) && now_s > quiet_since_s;
+        if is_long && !is_of_log && subject != Subject::Log {
+            let found = Finding {
+                kind: of(Kind::OwnUnavailable, Kind::ContactUnavailable),
+                cause: 0,
+                changes: changes(),
+            };
+            self.raise(subject, found, None, now_s);
+        }
     }
 
     /// The alerts that the person has to see, the gravest first.
@@ -377,13 +446,19 @@ impl Machine {
         self.board.open()
     }
 
-    /// The person has acted on an alert. Those that a check still finds come again when their cause
-    /// does.
+    /// The person has acted on an alert. Another cause of the same kind is told again.
     pub fn acknowledge(&mut self, subject: &Subject, kind: AlertKind) {
-        if self.board.acknowledge(subject, kind) {
-            self.dirty.insert(Entry::Alerts);
-            self.flush();
+        if !self.board.acknowledge(subject, kind) {
+            return;
         }
+        self.dirty.insert(Entry::Alerts);
+        if kind == AlertKind::OwnUnexpectedVersion {
+            // For this device: at the others the person has not seen it yet.
+            self.own.accepted = self.own.newest;
+            self.own.unexplained_s = None;
+            self.dirty.insert(Entry::Own);
+        }
+        self.flush();
     }
 
     /// Whether verification is on for the own account.
@@ -397,7 +472,31 @@ impl Machine {
         Some(PublicCode::of(&own_key(&key)))
     }
 
+    /// Whether the person is told of contacts: as long as this device has not looked itself, what
+    /// the others share counts.
+    fn is_watching(&self) -> bool {
+        self.own.is_on || (self.own.checked_s == 0 && self.shared.is_enrolled() == Some(true))
+    }
+
     fn contact_id(&self, label: &Label) -> ContactId {
         ContactId::of(&self.me.origin, label)
     }
+}
+
+/// Whether so many seconds have passed. A time in the future comes from a clock that was wrong.
+fn has_passed(now_s: u64, since_s: u64, wait_s: u64) -> bool {
+    now_s
+        .checked_sub(since_s)
+        .is_none_or(|age_s| age_s >= wait_s)
+}
+
+/// FNV-1a: a version's name as a number.
+const fn version_number(name: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut index = 0;
+    while index < name.len() {
+        hash = (hash ^ name[index] as u64).wrapping_mul(0x0100_0000_01b3);
+        index += 1;
+    }
+    hash
 }

@@ -1,59 +1,71 @@
-//! The own account: self checks, changes, gossip, and what the person's devices share.
+//! The self check: what a look at the own account leads to.
 
 use candor_core::account::{Label, VerifiedValue};
 
-use super::stored::Entry;
-use super::{Machine, Stage, UNAVAILABLE_AFTER_S};
+use super::stored::{Entry, OwnRecord};
+use super::{Identifiers, Machine, Stage, UNEXPLAINED_AFTER_S, has_passed};
 use crate::device::alert::{AlertKind, Subject};
-use crate::device::edit::{Account, Edit};
 use crate::device::judge::{Finding, Logged};
 use crate::device::own::{OwnFindings, judge_own};
-use crate::device::protocol::{Command, EditFailure, Edited, Event, Outcome, Question};
+use crate::device::protocol::{Command, Event, Outcome, Question};
 use crate::device::requirements::{AccountFacts, DeviceFacts};
 use crate::device::trouble::Trouble;
 use crate::memory::value_hash;
-use crate::monitor::PublishedVersion;
-use crate::shared::{DeviceTag, Merge, SharedState};
-
-/// How often a change is tried when another device of the person was faster.
-const ATTEMPTS_MAX: u8 = 3;
+use crate::shared::LoggedVersion;
 
 /// Seconds after which a published version that the log does not show is missing.
 const MISSING_AFTER_S: u64 = 3600;
 
-/// How often in a row the stored state may lack what this device stored: two devices that store at
-/// the same moment do that to each other, but not again and again.
-const ROLLBACKS_MAX: u8 = 3;
-
-/// The server's code for a version that is there already.
-const VERSION_CONFLICT: &str = "version-conflict";
+/// Most identifiers of a person.
+pub(super) const IDENTIFIERS_MAX: usize = 64;
 
 impl Machine {
     pub(super) fn begin_self_check(&mut self, now_s: u64) {
         self.tried_s.insert(None, now_s);
+        if self.own.first_s == 0 {
+            self.own.first_s = now_s;
+            self.dirty.insert(Entry::Own);
+        }
         // Without what its other devices share, everything would look unexpected.
         if !self.has_synced() {
-            return self.done(Outcome::SelfCheck(Ok(self.is_in_order())));
+            return self.own_trouble(now_s, Trouble::NeedsSync);
         }
         self.ask_own(Command::SelfCheck, Stage::History);
     }
 
-    fn ask_own(&mut self, command: Command, stage: Stage) {
-        let monitored = self.shared.monitored();
+    /// Asks for the own account from the version on up to which all is explained.
+    pub(super) fn ask_own(&mut self, command: Command, stage: Stage) {
         let question = Question::History {
             label: self.me.label.clone(),
-            from: Some(monitored.map_or(0, |monitored| monitored.version)),
+            from: Some(self.base().map_or(0, |base| base.version)),
         };
         self.ask(command, stage, question);
     }
 
+    /// Where a look at the own account begins.
+    pub(super) fn base(&self) -> Option<LoggedVersion> {
+        let both = [self.shared.monitored(), self.own.accepted]
+            .into_iter()
+            .flatten();
+        both.max_by_key(|logged| logged.version)
+    }
+
+    pub(super) fn judge_own(
+        &self,
+        result: Result<Vec<Logged>, Trouble>,
+    ) -> Result<(OwnFindings, Vec<Logged>), Trouble> {
+        let logged = result?;
+        let found = judge_own(&self.me.label, &self.shared, self.base(), &logged)?;
+        Ok((found, logged))
+    }
+
     /// Whether this device began the account, or knows what those share that did.
-    fn has_synced(&self) -> bool {
+    pub(super) fn has_synced(&self) -> bool {
         self.shared.monitored().is_some() || self.shared.published().next().is_some()
     }
 
     fn is_in_order(&self) -> bool {
-        self.board.open_about(&Subject::Own).next().is_none()
+        self.own.unexplained_s.is_none() && self.board.open_about(&Subject::Own).next().is_none()
     }
 
     pub(super) fn on_own_history(
@@ -62,57 +74,100 @@ impl Machine {
         stage: Stage,
         result: Result<Vec<Logged>, Trouble>,
     ) {
-        if let Stage::Identifier { index, moved } = stage {
-            return self.on_identifier(now_s, index, moved, result);
+        if let Stage::Identifier(progress) = stage {
+            return self.on_identifier(now_s, progress, result);
         }
-        let judged = result.and_then(|logged| judge_own(&self.me.label, &self.shared, &logged));
-        match judged {
-            Ok(found) => {
-                self.settle_own(now_s, found);
-                self.ask_identifier(now_s, 0, 0);
+        match self.judge_own(result) {
+            Ok((found, logged)) => {
+                self.settle_own(now_s, found, &logged);
+                self.ask_identifier(
+                    now_s,
+                    Identifiers {
+                        index: 0,
+                        moved: 0,
+                        trouble: None,
+                    },
+                );
             }
             Err(trouble) => self.own_trouble(now_s, trouble),
         }
     }
 
     fn own_trouble(&mut self, now_s: u64, trouble: Trouble) {
-        self.trouble(now_s, Subject::Own, &trouble, self.own.checked_s);
+        let quiet_since_s = self.own.checked_s.max(self.own.first_s);
+        self.trouble(now_s, Subject::Own, &trouble, quiet_since_s);
         self.done(Outcome::SelfCheck(Err(trouble)));
     }
 
     /// Takes up what a look at the own account found.
-    fn settle_own(&mut self, now_s: u64, found: OwnFindings) {
-        self.own.checked_s = now_s;
-        self.dirty.insert(Entry::Own);
-        for kind in [AlertKind::OwnProofFailed, AlertKind::OwnUnavailable] {
-            self.resolve(&Subject::Own, kind);
-        }
+    pub(super) fn settle_own(&mut self, now_s: u64, found: OwnFindings, logged: &[Logged]) {
         self.resolve_of_log();
-        let kinds = found.findings.iter().map(|found| found.kind);
-        if !kinds
-            .into_iter()
-            .any(|kind| kind == AlertKind::OwnUnrecognisedDevice)
-        {
-            self.resolve(&Subject::Own, AlertKind::OwnUnrecognisedDevice);
+        self.settle_explained(&found);
+        self.settle_doubts(now_s, &found);
+        self.check_pending(now_s, logged);
+        let newest = found.newest.as_ref().map(|(logged, _)| *logged);
+        if self.own.newest != newest {
+            self.own.newest = newest;
+            self.dirty.insert(Entry::Own);
         }
         let is_on = found.state().is_some_and(|state| state.state().enrolled);
-        let newest = found.newest.as_ref().map(|(logged, _)| *logged);
-        for finding in found.findings {
-            self.raise(Subject::Own, finding, None, now_s);
-        }
-        if let Some(newest) = newest
-            && self.shared.monitored() != Some(newest)
-        {
-            self.shared.set_monitored(newest);
-            self.share();
-        }
-        self.check_missing(now_s, newest.map(|newest| newest.version));
         if is_on != self.own.is_on {
             self.own.is_on = is_on;
+            self.dirty.insert(Entry::Own);
             self.events.push(Event::TurnedOn(is_on));
             if self.shared.set_enrolled(self.me.tag(), is_on).is_ok() {
                 self.share();
             }
+        }
+    }
+
+    /// What is explained need not be looked at again. What the person acknowledged at this device
+    /// is not, at the others.
+    fn settle_explained(&mut self, found: &OwnFindings) {
+        let Some(explained) = found.explained else {
+            return;
+        };
+        let shared = self.shared.monitored();
+        if self.own.accepted.map(|it| it.version) > shared.map(|it| it.version) {
+            self.own.accepted = Some(explained);
+            self.dirty.insert(Entry::Own);
+        } else if shared != Some(explained) {
+            self.shared.set_monitored(explained);
+            self.share();
+        }
+    }
+
+    /// Tells what is unexplained, unless another device of the person may still explain it.
+    fn settle_doubts(&mut self, now_s: u64, found: &OwnFindings) {
+        let doubt = found.unexplained.clone();
+        let since_s = doubt
+            .as_ref()
+            .map(|_| self.own.unexplained_s.unwrap_or(now_s));
+        if since_s != self.own.unexplained_s {
+            self.own.unexplained_s = since_s;
+            self.dirty.insert(Entry::Own);
+        }
+        let kinds = [
+            AlertKind::OwnUnexpectedVersion,
+            AlertKind::OwnUnrecognisedDevice,
+        ];
+        for (kind, finding) in kinds.into_iter().zip([doubt, found.strangers.clone()]) {
+            match (finding, since_s) {
+                (None, _) => self.resolve_if_open(kind),
+                (Some(_), Some(since_s)) if !has_passed(now_s, since_s, UNEXPLAINED_AFTER_S) => {}
+                (Some(finding), _) => self.raise(Subject::Own, finding, None, now_s),
+            }
+        }
+    }
+
+    /// It is explained now. What the person acknowledged stays acknowledged.
+    fn resolve_if_open(&mut self, kind: AlertKind) {
+        if self
+            .board
+            .open_about(&Subject::Own)
+            .any(|open| open == kind)
+        {
+            self.resolve(&Subject::Own, kind);
         }
     }
 
@@ -127,348 +182,138 @@ impl Machine {
             .values()
             .any(|device| *device != DeviceFacts::all());
         match is_unmet || is_lacking {
-            true if self.own.is_on => {
-                let found = Finding {
-                    kind,
-                    cause: 0,
-                    changes: Vec::new(),
-                };
-                self.raise(Subject::Own, found, None, now_s);
-            }
+            true if self.own.is_on => self.raise(Subject::Own, plain(kind, 0), None, now_s),
             _ => self.resolve(&Subject::Own, kind),
         }
         self.flush();
     }
 
-    fn check_missing(&mut self, now_s: u64, newest: Option<u32>) {
-        let Some((version, since_s)) = self.own.pending else {
+    /// Whether what this device published became the version that it was meant to be.
+    fn check_pending(&mut self, now_s: u64, logged: &[Logged]) {
+        let Some(pending) = self.own.pending else {
             return;
         };
         let kind = AlertKind::OwnMissingUpdate;
-        if newest >= Some(version) {
+        let of_version = logged.iter().find(|it| it.version == pending.version);
+        let is_settled = match of_version {
+            Some(it) => value_hash(&it.value) == pending.value_hash,
+            // The base is what was seen before.
+            None => logged
+                .first()
+                .is_some_and(|first| first.version > pending.version),
+        };
+        if is_settled {
             self.own.pending = None;
+            self.dirty.insert(Entry::Own);
             self.resolve(&Subject::Own, kind);
-        } else if now_s.saturating_sub(since_s) >= MISSING_AFTER_S {
-            let found = Finding {
-                kind,
-                cause: u64::from(version),
-                changes: Vec::new(),
-            };
+        } else if of_version.is_some() || has_passed(now_s, pending.since_s, MISSING_AFTER_S) {
+            // Another version took its place, or none did in time.
+            let found = plain(kind, u64::from(pending.version));
             self.raise(Subject::Own, found, None, now_s);
         }
     }
 
-    /// Looks where the next identifier of the person leads. `moved` has a bit for each of the first
-    /// 64 that lead elsewhere.
-    fn ask_identifier(&mut self, now_s: u64, index: usize, moved: u64) {
-        if let Some(label) = self.me.identifiers.get(index).cloned() {
-            let stage = Stage::Identifier { index, moved };
-            let question = Question::History { label, from: None };
-            return self.ask(Command::SelfCheck, stage, question);
+    /// Looks where the next identifier of the person leads.
+    fn ask_identifier(&mut self, now_s: u64, progress: Identifiers) {
+        if let Some(label) = self.me.identifiers.get(progress.index).cloned()
+            && progress.index < IDENTIFIERS_MAX
+        {
+            let from = self.own.identifiers.get(&label).copied();
+            let question = Question::History { label, from };
+            return self.ask(Command::SelfCheck, Stage::Identifier(progress), question);
         }
-        let kind = AlertKind::OwnIdentifierMoved;
-        match moved {
-            0 => self.resolve(&Subject::Own, kind),
-            cause => {
-                let changes = Vec::new();
-                let found = Finding {
-                    kind,
-                    cause,
-                    changes,
-                };
-                self.raise(Subject::Own, found, None, now_s);
-            }
+        if progress.moved != 0 {
+            let found = plain(AlertKind::OwnIdentifierMoved, progress.moved);
+            self.raise(Subject::Own, found, None, now_s);
         }
+        if let Some(trouble) = progress.trouble {
+            return self.own_trouble(now_s, trouble);
+        }
+        self.own.checked_s = now_s;
+        self.dirty.insert(Entry::Own);
+        for kind in [AlertKind::OwnProofFailed, AlertKind::OwnUnavailable] {
+            self.resolve(&Subject::Own, kind);
+        }
+        self.forget_acknowledged(&Subject::Own, AlertKind::OwnHistoryChanged);
         self.done(Outcome::SelfCheck(Ok(self.is_in_order())));
     }
 
     fn on_identifier(
         &mut self,
         now_s: u64,
-        index: usize,
-        moved: u64,
+        mut progress: Identifiers,
         result: Result<Vec<Logged>, Trouble>,
     ) {
-        let leads_to_us = result.and_then(|logged| match self.me.identifiers.get(index) {
-            Some(label) => leads_to_us(label, &self.me.label, &logged),
-            None => Ok(true),
-        });
-        match leads_to_us {
-            Err(trouble) => self.own_trouble(now_s, trouble),
-            Ok(leads_to_us) => {
-                let bit = if leads_to_us { 0 } else { 1 << (index % 64) };
-                self.ask_identifier(now_s, index + 1, moved | bit);
-            }
-        }
-    }
-
-    /// A change begins with a look at what the account is.
-    pub(super) fn begin_edit(&mut self, command: Command, attempt: u8) {
-        self.ask_own(command, Stage::Edit { attempt });
-    }
-
-    pub(super) fn on_edit_history(
-        &mut self,
-        now_s: u64,
-        command: Command,
-        stage: Stage,
-        result: Result<Vec<Logged>, Trouble>,
-    ) {
-        let judged = result.and_then(|logged| judge_own(&self.me.label, &self.shared, &logged));
-        let found = match judged {
-            Ok(found) => found,
-            Err(trouble) => {
-                self.trouble(now_s, Subject::Own, &trouble, self.own.checked_s);
-                let outcome = match stage {
-                    // It is visible already; only the check after it failed.
-                    Stage::Published { version } => Ok(Edited::Visible(version)),
-                    _ => Err(EditFailure::Trouble(trouble)),
-                };
-                return self.done(Outcome::Edited(outcome));
-            }
-        };
-        let attempt = match stage {
-            Stage::Edit { attempt } => attempt,
-            Stage::Published { version } => {
-                self.settle_own(now_s, found);
-                return self.done(Outcome::Edited(Ok(Edited::Visible(version))));
-            }
-            _ => 0,
-        };
-        let Command::Edit(edit) = &command else {
-            return self.done(Outcome::Edited(Ok(Edited::Unchanged)));
-        };
-        if !self.has_synced() {
-            match (edit, &found.newest) {
-                (_, None) => {}
-                // A person who lost every device has nothing to merge, and starts over from here.
-                (Edit::Reset, Some((newest, _))) => self.shared.set_monitored(*newest),
-                (_, Some(_)) => {
-                    return self.done(Outcome::Edited(Err(EditFailure::NeedsSync)));
+        if let Some(label) = self.me.identifiers.get(progress.index).cloned() {
+            let known = self.own.identifiers.get(&label).copied();
+            let looked = result.and_then(|logged| look(&label, &self.me.label, known, &logged));
+            match looked {
+                Err(trouble) => progress.trouble = Some(trouble),
+                Ok(Look { moved, leads }) => {
+                    if let Some(version) = moved {
+                        let number = ((progress.index as u64 + 1) << 32) | u64::from(version);
+                        progress.moved = progress.moved.rotate_left(7) ^ number;
+                    }
+                    if let Some(version) = leads
+                        && known != Some(version)
+                    {
+                        self.own.identifiers.insert(label, version);
+                        self.dirty.insert(Entry::Own);
+                    }
                 }
             }
-        } else {
-            self.settle_own(now_s, found.clone());
         }
-        self.publish_edit(
-            now_s,
-            command,
-            found.newest.as_ref().map(|it| (it.0.version, &it.1)),
-            attempt,
-        );
-    }
-
-    fn publish_edit(
-        &mut self,
-        now_s: u64,
-        command: Command,
-        newest: Option<(u32, &VerifiedValue)>,
-        attempt: u8,
-    ) {
-        let Command::Edit(edit) = &command else {
-            return;
-        };
-        let key = self.me.key();
-        let account = Account {
-            label: &self.me.label,
-            device: &self.me.device,
-            key: key.as_ref(),
-            requirements: &self.me.requirements,
-            shared: &self.shared,
-        };
-        let value = match account.apply(newest.map(|(_, value)| value), edit) {
-            Err(error) => return self.done(Outcome::Edited(Err(EditFailure::Edit(error)))),
-            Ok(None) => {
-                self.share_devices(edit.clone());
-                return self.done(Outcome::Edited(Ok(Edited::Unchanged)));
-            }
-            Ok(Some(value)) => value,
-        };
-        let version = newest.map_or(Some(0), |(version, _)| version.checked_add(1));
-        let Some(version) = version else {
-            let trouble = Trouble::Fault("versions-exhausted");
-            return self.done(Outcome::Edited(Err(EditFailure::Trouble(trouble))));
-        };
-        let published = PublishedVersion {
-            version,
-            value_hash: value_hash(&value.encode()),
-        };
-        // What is published is shared first, so that no device takes it for a stranger's.
-        if self.shared.add_published(published).is_err() || !self.share_devices(edit.clone()) {
-            return self.done(Outcome::Edited(Err(EditFailure::Full)));
-        }
-        self.share();
-        self.own.pending = Some((version, now_s));
-        self.dirty.insert(Entry::Own);
-        let stage = Stage::Publish { version, attempt };
-        self.ask(command, stage, Question::Publish { version, value });
-    }
-
-    /// Tells the person's other devices which devices are theirs.
-    fn share_devices(&mut self, edit: Edit) -> bool {
-        let by = self.me.tag();
-        let (device, is_ours) = match edit {
-            Edit::Publish | Edit::TurnOn(_) | Edit::Reset => (by, true),
-            Edit::AddDevice(device) => (DeviceTag::of(&device.id), true),
-            Edit::RemoveDevice(id) => (DeviceTag::of(&id), false),
-            Edit::TurnOff => return true,
-        };
-        if self.shared.has_device(device) == is_ours {
-            return true;
-        }
-        let added = self.shared.set_device(by, device, is_ours);
-        self.share();
-        added.is_ok()
-    }
-
-    pub(super) fn on_published(
-        &mut self,
-        now_s: u64,
-        command: Command,
-        version: u32,
-        attempt: u8,
-        result: Result<bool, Trouble>,
-    ) {
-        let failed = |trouble| Outcome::Edited(Err(EditFailure::Trouble(trouble)));
-        match result {
-            Ok(true) => self.ask_own(command, Stage::Published { version }),
-            Ok(false) => self.done(Outcome::Edited(Ok(Edited::Accepted(version)))),
-            Err(Trouble::Refused { code, .. })
-                if code == VERSION_CONFLICT && attempt + 1 < ATTEMPTS_MAX =>
-            {
-                self.settle_pending(version);
-                self.begin_edit(command, attempt + 1);
-            }
-            Err(trouble @ Trouble::Refused { .. }) => {
-                self.settle_pending(version);
-                self.done(failed(trouble));
-            }
-            Err(trouble) => {
-                self.trouble(now_s, Subject::Own, &trouble, self.own.checked_s);
-                self.done(failed(trouble));
-            }
-        }
-    }
-
-    /// Nothing is on its way any more.
-    fn settle_pending(&mut self, version: u32) {
-        if self.own.pending.is_some_and(|pending| pending.0 == version) {
-            self.own.pending = None;
-            self.dirty.insert(Entry::Own);
-        }
-    }
-
-    pub(super) fn on_gossip(
-        &mut self,
-        now_s: u64,
-        command: Command,
-        result: Result<bool, Trouble>,
-    ) {
-        let Command::Gossip(message) = command else {
-            return;
-        };
-        let waiting = self.own.gossip.clone();
-        let since_s = waiting
-            .filter(|(_, known)| *known == message)
-            .map(|(since_s, _)| since_s);
-        let is_open = match &result {
-            Ok(belongs) => !belongs,
-            Err(Trouble::Fork { .. }) => {
-                let trouble = result.clone().expect_err("matched");
-                self.trouble(now_s, Subject::Log, &trouble, 0);
-                false
-            }
-            // The message itself is none: whoever sent it is at fault.
-            Err(Trouble::Fault(_)) => false,
-            Err(_) => true,
-        };
-        let kind = AlertKind::LogProofMissing;
-        if is_open {
-            let first_s = since_s.unwrap_or(now_s);
-            // One at a time: the oldest, which is the first to be told of.
-            if self.own.gossip.is_none() {
-                self.own.gossip = Some((now_s, message.clone()));
-                self.dirty.insert(Entry::Own);
-            }
-            // Only what the server had the occasion to prove: being offline is no refusal.
-            let could_prove = !matches!(result, Err(Trouble::Offline));
-            if could_prove && now_s.saturating_sub(first_s) >= UNAVAILABLE_AFTER_S {
-                let found = Finding {
-                    kind,
-                    cause: first_s,
-                    changes: Vec::new(),
-                };
-                self.raise(Subject::Log, found, Some(message), now_s);
-            }
-        } else if since_s.is_some() {
-            self.own.gossip = None;
-            self.dirty.insert(Entry::Own);
-            self.resolve(&Subject::Log, kind);
-        }
-        self.done(Outcome::Gossip(result));
-    }
-
-    /// What the person's devices share, as this one knows it.
-    pub const fn shared(&self) -> &SharedState {
-        &self.shared
-    }
-
-    /// The exported state was stored for the other devices: what comes back must hold it.
-    pub fn uploaded(&mut self) {
-        self.uploaded = Some(self.shared.clone());
-        self.dirty.insert(Entry::Uploaded);
-        self.flush();
-    }
-
-    /// Takes in what another device of the person shares.
-    pub fn merge(&mut self, now_s: u64, other: &SharedState) -> Merge {
-        let merged = self.shared.merge(other);
-        if merged.learned {
-            self.dirty.insert(Entry::Shared);
-        }
-        if merged.contradicts {
-            self.trouble(now_s, Subject::Own, &Trouble::HistoryChanged, 0);
-        }
-        let lacks_uploaded = self.uploaded.as_ref().is_some_and(|uploaded| {
-            let mut both = other.clone();
-            both.merge(uploaded).learned
-        });
-        self.rollbacks = match lacks_uploaded {
-            true => self.rollbacks.saturating_add(1),
-            false => 0,
-        };
-        if self.rollbacks >= ROLLBACKS_MAX {
-            let found = Finding {
-                kind: AlertKind::OwnStateRolledBack,
-                cause: 0,
-                changes: Vec::new(),
-            };
-            self.raise(Subject::Own, found, None, now_s);
-        }
-        if merged.lacks_ours {
-            self.events.push(Event::Share);
-        }
-        self.flush();
-        merged
-    }
-
-    pub(super) fn share(&mut self) {
-        self.dirty.insert(Entry::Shared);
-        if !self.events.contains(&Event::Share) {
-            self.events.push(Event::Share);
-        }
+        progress.index += 1;
+        self.ask_identifier(now_s, progress);
     }
 }
 
-/// Whether an identifier of the person still leads to the own account.
-fn leads_to_us(label: &Label, own: &Label, logged: &[Logged]) -> Result<bool, Trouble> {
-    match logged
-        .last()
-        .map(|newest| newest.value(label))
-        .transpose()?
-    {
-        Some(VerifiedValue::Binding(binding)) => Ok(binding.primary() == own),
-        Some(VerifiedValue::State(_)) => Ok(false),
-        None => Ok(false),
+/// A finding that its kind and cause tell everything of.
+pub(super) const fn plain(kind: AlertKind, cause: u64) -> Finding {
+    Finding {
+        kind,
+        cause,
+        changes: Vec::new(),
+    }
+}
+
+/// What the history of an identifier shows.
+struct Look {
+    /// The version at which it led to somebody else, after it had led to us.
+    moved: Option<u32>,
+    /// The newest version, if that leads to us.
+    leads: Option<u32>,
+}
+
+/// Where an identifier led, from the version on at which it was `known` to lead to us.
+fn look(
+    label: &Label,
+    own: &Label,
+    known: Option<u32>,
+    logged: &[Logged],
+) -> Result<Look, Trouble> {
+    if known.is_some() && logged.first().map(|it| it.version) != known {
+        return Err(Trouble::Behind);
+    }
+    let mut moved = None;
+    let mut leads = None;
+    for each in logged {
+        let leads_to_us = match each.value(label)? {
+            VerifiedValue::Binding(binding) => binding.primary() == own,
+            VerifiedValue::State(_) => false,
+        };
+        leads = leads_to_us.then_some(each.version);
+        if !leads_to_us && known.is_some() {
+            moved = Some(each.version);
+        }
+    }
+    Ok(Look { moved, leads })
+}
+
+impl OwnRecord {
+    /// Forgets identifiers that are no longer the person's.
+    pub(super) fn keep_identifiers(&mut self, identifiers: &[Label]) {
+        self.identifiers
+            .retain(|label, _| identifiers.contains(label));
     }
 }

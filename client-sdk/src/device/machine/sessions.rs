@@ -23,6 +23,8 @@ pub enum Compared {
     /// They were not. Nothing is stored: somebody may be in between, so the person should meet the
     /// contact, or try again over another channel.
     Different,
+    /// The contact has another account key than the one that was compared: compare again.
+    Changed,
     /// No code was shown, so nothing was compared.
     NothingShown,
     /// No more contacts can be marked.
@@ -96,6 +98,10 @@ impl Machine {
         }
         if !is_equal {
             return Compared::Different;
+        }
+        let seen = self.contacts.get(label).and_then(|record| record.seen);
+        if seen.and_then(|seen| seen.key_hash) != Some(session.peer.hash()) {
+            return Compared::Changed;
         }
         let marked = self.mark(label, &session.peer);
         self.flush();

@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::codec::{DecodeError, Reader, Writer as _};
+use candor_core::crypto::Commitment;
 use candor_core::limits::LABEL_BYTES_MAX;
+use candor_core::note::GossipHead;
 
-use super::{CONTACTS_MAX, Identity, Machine};
+use super::{CONTACTS_MAX, Identity, Machine, THIS_VERSION};
 use crate::device::alert::{AlertKind, Subject};
 use crate::device::board::Board;
 use crate::device::contact::ContactRecord;
 use crate::memory::{Kind, key};
-use crate::shared::SharedState;
+use crate::shared::{LoggedVersion, SharedState};
 use crate::store::{Change, Key, StoreError};
 
 const FORMAT: u8 = 1;
-
-/// Longest gossip that waits, in bytes.
-const GOSSIP_BYTES_MAX: usize = 255;
 
 /// An entry of the store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,39 +31,84 @@ pub(super) enum Entry {
     Contact(Label),
 }
 
+/// A version that this device published and has not seen in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) version: u32,
+    pub(super) value_hash: Hash,
+    pub(super) since_s: u64,
+}
+
 /// What this device keeps of its own account, apart from what it shares.
 ///
 /// ```text
+/// struct { uint32 version; opaque commitment[32]; } Logged;
 /// struct {
-///   uint8 format = 1; uint8 on; uint64 checked_s;
-///   optional<struct { uint32 version; uint64 since_s; }> pending;
-///   optional<struct { uint64 since_s; opaque message<1..255>; }> gossip;
+///   uint8 format = 1; uint8 on; uint64 first_s; uint64 checked_s;
+///   optional<Logged> newest; optional<Logged> accepted; optional<uint64> unexplained_s;
+///   optional<struct { uint32 version; opaque value_hash[32]; uint64 since_s; }> pending;
+///   uint8 lost_uploads;
+///   struct { opaque label<1..255>; uint32 version; } identifiers<0..2^8-1>;      // a count
+///   struct { uint64 since_s; opaque message<1..255>; } gossip<0..2^8-1>;         // likewise
 /// } OwnRecord;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OwnRecord {
     /// Whether the account had verification on at the last check.
     pub(super) is_on: bool,
+    /// When a self check was tried first; 0 before.
+    pub(super) first_s: u64,
     /// When the last self check succeeded; 0 if none did.
     pub(super) checked_s: u64,
-    /// A version that this device published and has not seen in the log, and when.
-    pub(super) pending: Option<(u32, u64)>,
-    /// A head that somebody else has and the log has not proved yet, and when it came.
-    pub(super) gossip: Option<(u64, Vec<u8>)>,
+    /// The newest version at the last look.
+    pub(super) newest: Option<LoggedVersion>,
+    /// The version up to which the person acknowledged what was unexplained, at this device.
+    pub(super) accepted: Option<LoggedVersion>,
+    /// Since when there are unexplained versions.
+    pub(super) unexplained_s: Option<u64>,
+    pub(super) pending: Option<Pending>,
+    /// How often in a row what was stored for the other devices was lost.
+    pub(super) lost_uploads: u8,
+    /// The version at which each identifier led to this account last.
+    pub(super) identifiers: BTreeMap<Label, u32>,
+    /// Heads that somebody else has and the log has not proved, and since when it could have; 0 if
+    /// it could not yet.
+    pub(super) gossip: Vec<(u64, Vec<u8>)>,
 }
 
 impl OwnRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
         out.present(self.is_on);
+        out.extend(self.first_s.to_be_bytes());
         out.extend(self.checked_s.to_be_bytes());
-        out.present(self.pending.is_some());
-        if let Some((version, since_s)) = self.pending {
-            out.extend(version.to_be_bytes());
-            out.extend(since_s.to_be_bytes());
+        for logged in [&self.newest, &self.accepted] {
+            out.present(logged.is_some());
+            if let Some(logged) = logged {
+                out.extend(logged.version.to_be_bytes());
+                out.extend(logged.commitment.0);
+            }
         }
-        out.present(self.gossip.is_some());
-        if let Some((since_s, message)) = &self.gossip {
+        out.present(self.unexplained_s.is_some());
+        out.extend(
+            self.unexplained_s
+                .iter()
+                .flat_map(|since_s| since_s.to_be_bytes()),
+        );
+        out.present(self.pending.is_some());
+        if let Some(pending) = &self.pending {
+            out.extend(pending.version.to_be_bytes());
+            out.extend(pending.value_hash.0);
+            out.extend(pending.since_s.to_be_bytes());
+        }
+        out.push(self.lost_uploads);
+        out.push(u8::try_from(self.identifiers.len()).expect("at most IDENTIFIERS_MAX"));
+        for (label, version) in &self.identifiers {
+            out.opaque8(label.as_bytes());
+            out.extend(version.to_be_bytes());
+        }
+        out.push(u8::try_from(self.gossip.len()).expect("at most GOSSIP_MAX"));
+        for (since_s, message) in &self.gossip {
             out.extend(since_s.to_be_bytes());
             out.opaque8(message);
         }
@@ -77,20 +122,51 @@ impl OwnRecord {
         }
         let mut record = Self {
             is_on: reader.present("on")?,
+            first_s: reader.u64("time of the first check")?,
             checked_s: reader.u64("time of the check")?,
+            newest: decode_logged(&mut reader)?,
+            accepted: decode_logged(&mut reader)?,
             ..Self::default()
         };
-        if reader.present("pending")? {
-            record.pending = Some((reader.u32("version")?, reader.u64("time")?));
+        if reader.present("unexplained")? {
+            record.unexplained_s = Some(reader.u64("time")?);
         }
-        if reader.present("gossip")? {
+        if reader.present("pending")? {
+            record.pending = Some(Pending {
+                version: reader.u32("version")?,
+                value_hash: reader.hash("value hash")?,
+                since_s: reader.u64("time")?,
+            });
+        }
+        record.lost_uploads = reader.u8("lost uploads")?;
+        for _ in 0..reader.u8("identifiers")? {
+            let label = decode_label(&mut reader)?;
+            record.identifiers.insert(label, reader.u32("version")?);
+        }
+        for _ in 0..reader.u8("gossip")? {
             let since_s = reader.u64("time")?;
-            let message = reader.opaque8(GOSSIP_BYTES_MAX, "gossip")?.to_vec();
-            record.gossip = Some((since_s, message));
+            let message = reader.opaque8(GossipHead::BYTES, "gossip")?.to_vec();
+            record.gossip.push((since_s, message));
         }
         reader.finish()?;
         Ok(record)
     }
+}
+
+fn decode_logged(reader: &mut Reader<'_>) -> Result<Option<LoggedVersion>, DecodeError> {
+    if !reader.present("logged version")? {
+        return Ok(None);
+    }
+    Ok(Some(LoggedVersion {
+        version: reader.u32("version")?,
+        commitment: Commitment(reader.array("commitment")?),
+    }))
+}
+
+fn decode_label(reader: &mut Reader<'_>) -> Result<Label, DecodeError> {
+    let text = str::from_utf8(reader.opaque8(LABEL_BYTES_MAX, "label")?);
+    let label = text.ok().and_then(|text| Label::parse(text).ok());
+    label.ok_or(DecodeError::Invalid { field: "label" })
 }
 
 impl Machine {
@@ -129,7 +205,8 @@ impl Machine {
             contacts,
             board: board.map_err(damaged)?,
             sessions: BTreeMap::new(),
-            rollbacks: 0,
+            exported: None,
+            gossip_tried_s: None,
             levels: BTreeMap::new(),
             tried_s: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -139,9 +216,12 @@ impl Machine {
             outbox: VecDeque::new(),
             me,
         };
-        // It may be a newer version that starts; if not, the next check says so again.
-        machine.resolve(&Subject::Log, AlertKind::LogNeedsNewerClient);
-        machine.events.clear();
+        machine.own.keep_identifiers(&machine.me.identifiers);
+        // It may be a newer version that starts.
+        let kind = AlertKind::LogNeedsNewerClient;
+        if machine.board.cause(&Subject::Log, kind) != Some(THIS_VERSION) {
+            machine.resolve(&Subject::Log, kind);
+        }
         Ok(machine)
     }
 
@@ -183,19 +263,16 @@ fn encode_index<'a>(labels: impl Iterator<Item = &'a Label>) -> Vec<u8> {
 }
 
 fn decode_index(bytes: &[u8]) -> Result<Vec<Label>, DecodeError> {
-    let invalid = DecodeError::Invalid { field: "contact" };
     let mut reader = Reader::new(bytes);
     if reader.u8("format")? != FORMAT {
         return Err(DecodeError::Invalid { field: "format" });
     }
     let mut labels = Vec::new();
     while reader.remaining() > 0 {
-        let text = str::from_utf8(reader.opaque8(LABEL_BYTES_MAX, "contact")?);
-        let label = text.ok().and_then(|text| Label::parse(text).ok());
         if labels.len() >= CONTACTS_MAX {
-            return Err(invalid);
+            return Err(DecodeError::Invalid { field: "contacts" });
         }
-        labels.push(label.ok_or(invalid)?);
+        labels.push(decode_label(&mut reader)?);
     }
     Ok(labels)
 }

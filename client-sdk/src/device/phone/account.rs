@@ -3,13 +3,13 @@
 use candor_core::account::Device as DeviceRecord;
 use candor_core::verification::PublicCode;
 
-use super::{Device, DeviceError, random, unexpected};
+use super::{Device, DeviceError, internal, random, unexpected};
 use crate::device::edit::Edit;
 use crate::device::machine::Machine;
 use crate::device::protocol::{Command, EditFailure, Edited, Outcome};
 use crate::device::requirements::AccountFacts;
 use crate::device::trouble::Trouble;
-use crate::shared::{Merge, SealedState, SharedKey};
+use crate::shared::{Merge, SealedState, SeenHead, SharedKey};
 use crate::store::Store;
 
 impl<S: Store> Device<S> {
@@ -141,7 +141,15 @@ impl<S: Store> Device<S> {
     /// [`DeviceError::NoKey`], [`DeviceError::Seal`], [`DeviceError::Store`].
     pub async fn sync_export(&self) -> Result<SealedState, DeviceError> {
         let key = self.shared_key()?;
-        let state = self.change(|machine| machine.shared().clone()).await?;
+        let head = self.client.known_head().await.map_err(internal)?;
+        let export = |machine: &mut Machine| {
+            if let Some(head) = head {
+                let (size, root) = (head.size, head.root);
+                machine.saw_head(SeenHead { size, root });
+            }
+            machine.export()
+        };
+        let state = self.change(export).await?;
         Ok(SealedState::seal(&state, &key, random()?)?)
     }
 

@@ -3,6 +3,7 @@
 mod account;
 mod contacts;
 
+use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -19,16 +20,24 @@ use crate::publish::Published;
 use crate::shared::SealError;
 use crate::store::{Store, StoreError};
 
+/// Most events kept for an application that does not ask for them.
+const EVENTS_MAX: usize = 1024;
+
 /// A device of a person's account. Clones share it; calls take turns.
 ///
 /// Everything that the person has to be told is in [`Self::alerts`], and what changed since the
 /// last call in [`Self::take_events`]. A call that is cancelled leaves everything as if there had
 /// been no network.
-#[derive(Debug)]
 pub struct Device<S> {
     client: Client<S>,
     me: Identity,
     inner: Arc<Mutex<Inner>>,
+}
+
+impl<S> fmt::Debug for Device<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").finish_non_exhaustive()
+    }
 }
 
 impl<S> Clone for Device<S> {
@@ -41,12 +50,24 @@ impl<S> Clone for Device<S> {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     /// `None` while something is written, and after that failed: then what is stored counts, and is
     /// read again.
     machine: Option<Machine>,
     events: Vec<Event>,
+}
+
+impl Inner {
+    /// Keeps what the application was not told yet. What it never asks for is in
+    /// [`Device::alerts`] all the same.
+    fn keep(&mut self, event: Event) {
+        self.events.retain(|known| *known != event);
+        if self.events.len() >= EVENTS_MAX {
+            self.events.remove(0);
+        }
+        self.events.push(event);
+    }
 }
 
 /// Why a call of a [`Device`] failed. What the log does is never an error here, but an outcome.
@@ -56,6 +77,9 @@ pub enum DeviceError {
     /// The device's store failed. The environment is at fault; nothing was told that was not kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The identity names another log than the client's. The caller is at fault.
+    #[error("the identity names another log")]
+    OtherLog,
     /// The contact is not saved. The caller is at fault.
     #[error("the contact is not saved")]
     NotSaved,
@@ -80,6 +104,9 @@ impl<S: Store> Device<S> {
     ///
     /// [`DeviceError::Store`].
     pub async fn open(client: Client<S>, me: Identity) -> Result<Self, DeviceError> {
+        if me.origin != client.origin() {
+            return Err(DeviceError::OtherLog);
+        }
         let device = Self {
             client,
             me,
@@ -100,10 +127,15 @@ impl<S: Store> Device<S> {
     ///
     /// [`DeviceError::Store`].
     pub async fn tick(&self) -> Result<(), DeviceError> {
-        let now_s = self.client.now_s();
-        let mut inner = self.machine().await?;
-        machine_of(&mut inner)?.tick(now_s);
-        self.drive(&mut inner).await.map(drop)
+        loop {
+            let now_s = self.client.now_s();
+            let mut inner = self.machine().await?;
+            let is_more = machine_of(&mut inner)?.tick(now_s);
+            self.drive(&mut inner).await?;
+            if !is_more {
+                return Ok(());
+            }
+        }
     }
 
     /// What the person has to see, the gravest first.
@@ -150,10 +182,13 @@ impl<S: Store> Device<S> {
     async fn machine(&self) -> Result<MutexGuard<'_, Inner>, DeviceError> {
         let mut inner = self.inner.lock().await;
         if inner.machine.is_none() {
+            // What a cancelled call still writes is written first.
+            let turn = self.client.session().await.map_err(internal)?;
             let (client, me) = (self.client.clone(), self.me.clone());
             let load = move || Machine::load(me, |key| client.store().read(key));
             let loaded = tokio::task::spawn_blocking(load).await;
             inner.machine = Some(loaded.map_err(|_| DeviceError::Internal)??);
+            drop(turn);
         }
         let now_s = self.client.now_s();
         machine_of(&mut inner)?.abandon(now_s);
@@ -177,7 +212,7 @@ impl<S: Store> Device<S> {
                     let now_s = self.client.now_s();
                     machine_of(inner)?.answer(now_s, answer);
                 }
-                Action::Tell(event) => inner.events.push(event),
+                Action::Tell(event) => inner.keep(event),
                 Action::Done(done) => outcome = Some(done),
             }
         }

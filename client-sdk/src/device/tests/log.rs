@@ -188,7 +188,9 @@ impl Phone {
     }
 
     pub fn tick(&mut self, log: &mut Log) {
-        self.machine.tick(self.now_s);
+        while self.machine.tick(self.now_s) {
+            self.drive(log);
+        }
         self.drive(log);
     }
 
