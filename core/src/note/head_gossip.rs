@@ -40,8 +40,8 @@ impl GossipHead {
     /// Length of the encoding.
     pub const BYTES: usize = 109;
 
-    /// The checkpoint of a note, with the Ed25519 signature of `log`; `None` if the note has no such
-    /// signature, or the log no epoch.
+    /// The checkpoint of a note, with the Ed25519 signature of `log`; `None` if the note has no
+    /// such signature, or the log no epoch.
     ///
     /// # Errors
     ///
