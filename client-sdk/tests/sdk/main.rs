@@ -10,3 +10,4 @@ mod head;
 mod lookup;
 mod owner;
 mod second;
+mod secrets;

@@ -26,7 +26,7 @@
 use core::fmt;
 
 use thiserror::Error;
-use zeroize::{Zeroize as _, ZeroizeOnDrop};
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::Hash;
 use crate::account::AccountKey;
@@ -162,18 +162,13 @@ pub struct Step {
 }
 
 /// One side's session. It makes at most one code.
-#[derive(ZeroizeOnDrop)]
 pub struct Comparison {
-    #[zeroize(skip)]
     origin: String,
-    #[zeroize(skip)]
     own: AccountKey,
-    #[zeroize(skip)]
     peer: AccountKey,
-    nonce: [u8; NONCE_BYTES],
-    #[zeroize(skip)]
+    /// On the heap: what moves a session then leaves no copy behind.
+    nonce: Box<Zeroizing<[u8; NONCE_BYTES]>>,
     started_s: u64,
-    #[zeroize(skip)]
     stage: Stage,
 }
 
@@ -202,9 +197,12 @@ impl Comparison {
         origin: &str,
         own: AccountKey,
         peer: AccountKey,
-        nonce: [u8; NONCE_BYTES],
+        mut nonce: [u8; NONCE_BYTES],
         now_s: u64,
     ) -> Result<(Self, ComparisonMessage), ComparisonError> {
+        let mut kept = Box::new(Zeroizing::new([0; NONCE_BYTES]));
+        kept.copy_from_slice(&nonce);
+        nonce.zeroize();
         if own == peer {
             return Err(ComparisonError::SameKey);
         }
@@ -215,11 +213,11 @@ impl Comparison {
             origin: origin.to_owned(),
             own,
             peer,
-            nonce,
+            nonce: kept,
             started_s: now_s,
             stage: Stage::Committed,
         };
-        let commitment = session.commitment(&own, &nonce);
+        let commitment = session.commitment(&own, &session.nonce);
         Ok((session, ComparisonMessage::Commit(commitment)))
     }
 
@@ -258,7 +256,7 @@ impl Comparison {
             (Stage::Committed, Commit(peer)) => {
                 self.stage = Stage::Revealed { peer: *peer };
                 Ok(Step {
-                    send: Some(Reveal(self.nonce)),
+                    send: Some(Reveal(**self.nonce)),
                     code: None,
                 })
             }
@@ -286,7 +284,8 @@ impl Comparison {
     }
 
     fn code(&self, peer_nonce: &[u8; NONCE_BYTES]) -> ComparisonCode {
-        let mut sides = [(&self.own.0, &self.nonce), (&self.peer.0, peer_nonce)];
+        let own_nonce: &[u8; NONCE_BYTES] = &self.nonce;
+        let mut sides = [(&self.own.0, own_nonce), (&self.peer.0, peer_nonce)];
         sides.sort_unstable_by_key(|(key, _)| *key);
         let [(key_1, nonce_1), (key_2, nonce_2)] = sides;
         let parts: [&[u8]; 5] = [&self.origin_field(), key_1, nonce_1, key_2, nonce_2];

@@ -118,7 +118,7 @@ fn nothing_can_be_tried_twice() {
             let after = alice.receive(&message, NOW_S);
             assert_eq!(after, Err(ComparisonError::Over));
         }
-        assert_eq!(alice.nonce, [0; 32], "nothing is left to be revealed");
+        assert_eq!(**alice.nonce, [0; 32], "nothing is left to be revealed");
     }
 }
 
