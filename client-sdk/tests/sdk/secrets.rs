@@ -94,8 +94,8 @@ mod memory {
     /// Names the child, and hands it what to look for.
     const NEEDLES: &str = "CANDOR_TEST_NEEDLES";
 
-    /// What every byte of a secret is changed by wherever it is written down, so that looking for it
-    /// does not put it into memory.
+    /// What every byte of a secret is changed by wherever it is written down, so that looking for
+    /// it does not put it into memory.
     const MASK: u8 = 0x5a;
 
     /// Bytes of a secret that count as the secret.
