@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-engines bench-peers bench-scale bench-witness crash-test demo interop run simulate \
+.PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop run simulate \
 	test vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
@@ -52,6 +52,9 @@ doc: ## Builds the documentation; warnings are errors
 
 bench: ## Measures core operations; results in target/bench/core.json
 	$(CARGO) bench --locked -p candor-benches --bench core
+
+bench-device: ## Measures what a device verifies; results in target/bench/device.json
+	$(CARGO) bench --locked -p candor-benches --bench device -- $(ARGUMENTS)
 
 # The default sizes take long; ACCOUNTS=10000,100000 takes some minutes.
 bench-peers: ## Compares with crate akd, side by side; results in target/bench/peers.json

@@ -2,9 +2,11 @@
 
 use thiserror::Error;
 
+use super::proved_keys::ProvedKeys;
 use crate::Hash;
 use crate::codec::{DecodeError, Reader, Writer as _};
-use crate::crypto::{Commitment, Opening, VrfError, VrfProof, VrfPublicKey, vrf::vrf_input};
+use crate::crypto::vrf::vrf_input;
+use crate::crypto::{Commitment, Opening, SearchKey, VrfError, VrfProof, VrfPublicKey};
 use crate::limits::{
     HISTORY_VERSIONS_MAX, LADDER_VERSIONS_MAX, OPENING_BYTES, VALUE_BYTES_MAX, VRF_PROOF_BYTES,
 };
@@ -244,6 +246,31 @@ impl AccountProof {
         vrf: &VrfPublicKey,
         root: &Hash,
     ) -> Result<VerifiedAccount, AccountProofError> {
+        self.verify_with(label, query, |alpha, proof| vrf.verify(alpha, proof), root)
+    }
+
+    /// As [`Self::verify`], without verifying again what `keys` proved before.
+    ///
+    /// # Errors
+    ///
+    /// [`AccountProofError`]; the server is at fault.
+    pub fn verify_again(
+        self,
+        label: &[u8],
+        query: &Query,
+        keys: &mut ProvedKeys,
+        root: &Hash,
+    ) -> Result<VerifiedAccount, AccountProofError> {
+        self.verify_with(label, query, |alpha, proof| keys.verify(alpha, proof), root)
+    }
+
+    fn verify_with(
+        self,
+        label: &[u8],
+        query: &Query,
+        mut prove: impl FnMut(&[u8], &VrfProof) -> Result<SearchKey, VrfError>,
+        root: &Hash,
+    ) -> Result<VerifiedAccount, AccountProofError> {
         let versions = query.lookups(self.greatest);
         if self.lookups.len() != versions.len() {
             return Err(AccountProofError::WrongLadder {
@@ -255,8 +282,7 @@ impl AccountProof {
         let mut expectations = Vec::with_capacity(versions.len());
         let mut opened = Vec::with_capacity(to_open.len());
         for (version, lookup) in versions.into_iter().zip(self.lookups) {
-            let key = vrf
-                .verify(&vrf_input(label, version), &lookup.vrf_proof)
+            let key = prove(&vrf_input(label, version), &lookup.vrf_proof)
                 .map_err(|source| AccountProofError::SearchKey { version, source })?;
             let exists = Some(version) <= self.greatest;
             let expectation = match lookup.disclosure {

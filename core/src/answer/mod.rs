@@ -11,6 +11,7 @@ mod account;
 mod config;
 mod head;
 mod proof_file;
+mod proved_keys;
 mod second;
 mod trust;
 
@@ -21,5 +22,6 @@ pub use account::{
 pub use config::{ConfigError, ConfigProof, VerifiedConfig};
 pub use head::{HeadError, HeadProof, KnownHead, VerifiedHead};
 pub use proof_file::{ProofFile, ProofFileError, VerifiedLookup};
+pub use proved_keys::ProvedKeys;
 pub use second::{SecondHead, SecondHeadError};
 pub use trust::{MAX_AGE_S, SKEW_S, SecondTrust, Trust, TrustError};

@@ -1,13 +1,16 @@
 //! Account proofs against every lie about a label.
 
 use candor_core::Hash;
-use candor_core::answer::{AccountProof, AccountProofError, Disclosure, Query, VerifiedAccount};
+use candor_core::answer::{
+    AccountProof, AccountProofError, Disclosure, ProvedKeys, Query, VerifiedAccount,
+};
 use candor_core::crypto::Commitment;
 use candor_core::map::PrefixProofError;
 
 use crate::world::{ORIGIN, World};
 use crate::{ALICE, BOB, world};
 
+/// Verifies a proof; and again, knowing the search keys of the honest answers.
 fn verify(
     world: &World,
     label: &str,
@@ -18,7 +21,19 @@ fn verify(
         .head(world.size())
         .verify(&world.trust(), None, &[], world.now_s);
     let root = root.unwrap().record().prefix_tree;
-    proof.verify(label.as_bytes(), query, world.vrf.public_key(), &root)
+    let mut keys = ProvedKeys::new(world.vrf.public_key().clone());
+    for label in [ALICE, BOB] {
+        let honest = world.account(label, &Query::since(0), world.size());
+        let label = label.as_bytes();
+        // In a world whose map lies it does not verify, and its search keys are proved all the same.
+        drop(honest.verify_again(label, &Query::since(0), &mut keys, &root));
+    }
+    let again = proof
+        .clone()
+        .verify_again(label.as_bytes(), query, &mut keys, &root);
+    let result = proof.verify(label.as_bytes(), query, world.vrf.public_key(), &root);
+    assert_eq!(again, result);
+    result
 }
 
 #[test]
