@@ -6,19 +6,19 @@
 //! answer leaves a trace, and that two answers are verified against the same memory and then
 //! overwrite each other's.
 
-use std::sync::Arc;
+use std::sync::{self, Arc, MutexGuard, PoisonError};
 
 use candor_core::account::Label;
 use candor_core::answer::{
     AccountProof, AccountProofError, KnownHead, Query, Trust, VerifiedAccount,
 };
-use candor_core::crypto::VrfPublicKey;
 use candor_core::note::{LogVerifier, VerifiedCheckpoint};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::config::{ClientConfig, Clock};
 use crate::error::Error;
 use crate::heads::HeadAnswer;
+use crate::kept::Kept;
 use crate::memory::{AccountMemory, Kind, LogMemory, OwnMemory, key};
 use crate::rpc::Rpc;
 use crate::store::{Change, Key, Store};
@@ -46,6 +46,7 @@ pub(crate) struct Inner<S> {
     clock: Clock,
     store: Arc<S>,
     turn: Arc<Mutex<()>>,
+    kept: sync::Mutex<Kept>,
 }
 
 impl<S> std::fmt::Debug for Inner<S> {
@@ -72,6 +73,7 @@ impl<S: Store> Client<S> {
             clock: config.clock,
             store: Arc::new(store),
             turn: Arc::new(Mutex::new(())),
+            kept: sync::Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -138,6 +140,12 @@ impl<S: Store> Client<S> {
         (self.inner.clock)()
     }
 
+    /// What this process verified before.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
+        let kept = self.inner.kept.lock();
+        kept.unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The log's keys alone.
     pub(crate) fn log_verifier(&self) -> LogVerifier {
         let keys = self.trust().policy().logs().iter();
@@ -151,7 +159,6 @@ impl<S: Store> Client<S> {
             client: self.clone(),
             turn,
             log: None,
-            vrf: None,
             changes: Vec::new(),
         };
         let bytes = session.read(key(Kind::Log, self.origin(), b"")).await?;
@@ -165,7 +172,6 @@ pub(crate) struct Session<S> {
     pub(crate) client: Client<S>,
     turn: OwnedMutexGuard<()>,
     pub(crate) log: Option<LogMemory>,
-    pub(crate) vrf: Option<VrfPublicKey>,
     pub(crate) changes: Vec<Change>,
 }
 
@@ -205,13 +211,13 @@ impl<S: Store> Session<S> {
         proof: &[u8],
     ) -> Result<VerifiedAccount, Error> {
         let proof = AccountProof::decode(proof).map_err(AccountProofError::from)?;
-        let vrf = self
-            .vrf
-            .as_ref()
-            .expect("the head is accepted before accounts");
         let root = self.log.as_ref().map(|log| log.known.map.root);
         let root = root.expect("the head is accepted before accounts");
-        let account = proof.verify(label.as_bytes(), query, vrf, &root)?;
+        let account = {
+            let mut kept = self.client.kept();
+            let keys = kept.keys().expect("the head is accepted before accounts");
+            proof.verify_again(label.as_bytes(), query, keys, &root)?
+        };
         let remembered = self.account_memory(label).await?;
         let now = AccountMemory::check(remembered, &account)?;
         if let Some(now) = now.filter(|_| now != remembered) {

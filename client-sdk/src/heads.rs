@@ -3,9 +3,9 @@
 
 use candor_core::Hash;
 use candor_core::answer::{
-    ConfigProof, HeadError, HeadProof, KnownHead, SecondHead, SecondHeadError, VerifiedConfig,
+    ConfigError, ConfigProof, HeadError, HeadProof, KnownHead, SecondHead, SecondHeadError,
+    VerifiedConfig,
 };
-use candor_core::crypto::VrfPublicKey;
 use candor_core::note::{Checkpoint, SignedNote, VerifiedCheckpoint};
 use candor_proto::{Bytes, WireError, hashes_from_wire, head_from_wire, second_from_wire, v1};
 
@@ -96,7 +96,11 @@ impl<S: Store> Session<S> {
             None => self.fetch_config(&verified).await?.1.config().clone(),
         };
         let note = match &answer.head {
-            Some(_) => fewest_lines(self.client.trust().policy(), &note, &verified),
+            Some(_) => {
+                let fewest = fewest_lines(self.client.trust().policy(), &note, &verified);
+                self.client.kept().keep_head(&fewest, &verified);
+                fewest
+            }
             None => note,
         };
         self.settle(LogMemory {
@@ -129,7 +133,7 @@ impl<S: Store> Session<S> {
         let log = self.log.as_ref().ok_or(Error::HeadMissing)?;
         let trust = self.client.trust();
         // The policy may be another one than when the note was stored.
-        let verified = trust.policy().verify_checkpoint(&log.note);
+        let verified = self.client.kept().head(trust.policy(), &log.note);
         let verified = verified.map_err(|_| Error::HeadMissing)?;
         if verified.quorum_timestamp_s().is_some() {
             verified
@@ -240,9 +244,8 @@ impl<S: Store> Session<S> {
     }
 
     fn settle(&mut self, log: LogMemory) -> Result<(), Error> {
-        let vrf = VrfPublicKey::from_bytes(&log.config.vrf_public_key)
-            .map_err(candor_core::answer::ConfigError::from)?;
-        self.vrf = Some(vrf);
+        let vrf = self.client.kept().keep_vrf(&log.config.vrf_public_key);
+        vrf.map_err(ConfigError::from)?;
         if self.log.as_ref() != Some(&log) {
             let origin = self.client.origin();
             let change = (key(Kind::Log, origin, b""), Some(log.encode()));

@@ -58,6 +58,7 @@ pub mod device;
 mod error;
 mod gossip;
 mod heads;
+mod kept;
 mod lookup;
 mod memory;
 mod monitor;
