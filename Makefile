@@ -22,8 +22,9 @@ run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 	@$(CARGO) run --quiet --locked -p candor-tests --bin local
 
 # All programs are built by the tests; `build` would build much a second time, with other features.
+# The benchmarks have no tests, and `lint` checks them.
 test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, every test
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --exclude candor-benches --locked
 
 crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
