@@ -128,9 +128,11 @@ pub(super) fn judge(
     let Some(newest) = asked.last() else {
         return Ok(watch.finish(None));
     };
-    // A binding to a binding, or to a label without account, leads nowhere.
-    let Some(VerifiedValue::State(state)) = last else {
-        return Err(Trouble::Unproven);
+    let state = match last {
+        Some(VerifiedValue::State(state)) => state,
+        // A binding to a binding leads nowhere, and one to an account that is not there not yet.
+        Some(VerifiedValue::Binding(_)) => return Err(Trouble::Unproven),
+        None => return Err(Trouble::Behind),
     };
     Ok(watch.finish(Some(Newest {
         version: newest.version,
@@ -175,8 +177,9 @@ impl<'a> Watch<'a> {
         first: Option<u32>,
         logged: &[Logged],
     ) -> Result<Option<VerifiedValue>, Trouble> {
+        // A log that does not reach what was seen is behind.
         if first.is_some() && logged.first().map(|it| it.version) != first {
-            return Err(Trouble::Unproven);
+            return Err(Trouble::Behind);
         }
         let mut previous: Option<VerifiedValue> = None;
         for (index, each) in logged.iter().enumerate() {

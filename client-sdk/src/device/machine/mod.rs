@@ -106,6 +106,8 @@ pub struct Machine {
     uploaded: Option<SharedState>,
     /// What was exported last, and may be stored by now.
     exported: Option<SharedState>,
+    /// When the own account was looked at last.
+    looked_s: Option<u64>,
     /// When heads that wait for a proof were tried last.
     gossip_tried_s: Option<u64>,
     /// How far each contact was verified at its last check since the start.
@@ -186,7 +188,8 @@ impl Machine {
         let is_in_doubt = self.own.unexplained_s.is_some_and(|since_s| {
             let then_s = since_s.saturating_add(UNEXPLAINED_AFTER_S);
             has_passed(now_s, since_s, UNEXPLAINED_AFTER_S)
-                && tried_s.is_none_or(|tried_s| tried_s < then_s)
+                && self.looked_s.is_none_or(|looked_s| looked_s < then_s)
+                && tried_s.is_none_or(|tried_s| has_passed(now_s, tried_s, UNEXPLAINED_AFTER_S))
         });
         if self.is_due(None, self.own.checked_s, now_s) || is_in_doubt {
             self.queue.push_back(Command::SelfCheck);

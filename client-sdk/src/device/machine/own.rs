@@ -5,6 +5,7 @@ use candor_core::account::{Label, VerifiedValue};
 use super::stored::{Entry, OwnRecord};
 use super::{Identifiers, Machine, Stage, UNEXPLAINED_AFTER_S, has_passed};
 use crate::device::alert::{AlertKind, Subject};
+use crate::device::edit::own_key;
 use crate::device::judge::{Finding, Logged};
 use crate::device::own::{OwnFindings, judge_own};
 use crate::device::protocol::{Command, Event, Outcome, Question};
@@ -101,6 +102,7 @@ impl Machine {
 
     /// Takes up what a look at the own account found.
     pub(super) fn settle_own(&mut self, now_s: u64, found: OwnFindings, logged: &[Logged]) {
+        self.looked_s = Some(now_s);
         self.resolve_of_log();
         self.settle_explained(&found);
         self.settle_doubts(now_s, &found);
@@ -151,7 +153,12 @@ impl Machine {
             AlertKind::OwnUnexpectedVersion,
             AlertKind::OwnUnrecognisedDevice,
         ];
-        for (kind, finding) in kinds.into_iter().zip([doubt, found.strangers.clone()]) {
+        // Before a reset is in the log, what is there is the lost key's, devices included.
+        let key = found.state().and_then(|state| state.state().account_key);
+        let is_lost = key.is_some() && key != self.me.key().map(|key| own_key(&key));
+        let is_being_reset = is_lost && doubt.is_none();
+        let strangers = found.strangers.clone().filter(|_| !is_being_reset);
+        for (kind, finding) in kinds.into_iter().zip([doubt, strangers]) {
             match (finding, since_s) {
                 (None, _) => self.resolve_if_open(kind),
                 (Some(_), Some(since_s)) if !has_passed(now_s, since_s, UNEXPLAINED_AFTER_S) => {}

@@ -206,6 +206,7 @@ impl Machine {
             board: board.map_err(damaged)?,
             sessions: BTreeMap::new(),
             exported: None,
+            looked_s: None,
             gossip_tried_s: None,
             levels: BTreeMap::new(),
             tried_s: BTreeMap::new(),

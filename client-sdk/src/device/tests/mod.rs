@@ -6,6 +6,7 @@
 mod alerts;
 mod comparing;
 mod contacts;
+mod found;
 mod gossip;
 mod log;
 mod owner;
