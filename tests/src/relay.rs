@@ -17,7 +17,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use crate::Result;
+use candor_system::Result;
 
 /// Changes an answer before the device sees it.
 pub type Lie = Arc<dyn Fn(&mut LookupResponse) + Send + Sync>;

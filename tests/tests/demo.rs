@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use candor_tests::process::run;
+use candor_system::process::run;
 
 #[test]
 fn the_demo_shows_every_step_and_every_attack() {

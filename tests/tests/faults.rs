@@ -9,8 +9,8 @@ use axum::Router;
 use axum::routing::{get, post};
 use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedValue};
 use candor_sdk::{Client, Error, Published, Store};
-use candor_tests::process::http;
-use candor_tests::system::{System, copy, edit};
+use candor_system::process::http;
+use candor_system::system::{System, copy, edit};
 
 /// A first value for a label, with a device of this number.
 fn value(label: &Label, number: u32) -> VerifiedValue {
@@ -230,7 +230,7 @@ async fn a_second_instance_on_the_same_log_does_not_start() {
     let arguments = ["run", "--config", &config.to_string_lossy()];
     let log = system.folder().join("second.log");
     let mut second =
-        candor_tests::process::Process::start("candor-server", &arguments, &log).unwrap();
+        candor_system::process::Process::start("candor-server", &arguments, &log).unwrap();
     assert!(!second.wait().unwrap().success());
     let output = second.output().unwrap();
     assert!(output.contains("another instance"), "{output}");

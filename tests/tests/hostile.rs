@@ -6,8 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use candor_tests::process::http;
-use candor_tests::system::{Node, System};
+use candor_system::process::http;
+use candor_system::system::{Node, System};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

@@ -12,7 +12,7 @@ use candor_core::account::{AccountState, Label, VerifiedValue};
 use candor_core::answer::Trust;
 use candor_core::note::Policy;
 use candor_sdk::{Client, ClientConfig, Error, MemoryStore, Published};
-use candor_tests::system::{Node, System, create_witness, edit};
+use candor_system::system::{Node, System, create_witness, edit};
 
 const MAX_AGE_S: u64 = 3600;
 
@@ -87,7 +87,7 @@ async fn publish(device: &Client<MemoryStore>, number: u32) {
 
 async fn page(system: &System, path: &str) -> String {
     let url = format!("http://{}{path}", system.server.http);
-    let client = candor_tests::process::http().unwrap();
+    let client = candor_system::process::http().unwrap();
     let answer = client.get(url).send().await.unwrap();
     answer.text().await.unwrap()
 }

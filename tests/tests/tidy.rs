@@ -73,6 +73,17 @@ fn arrows_between_crates_point_one_way() {
         ),
         (
             "candor",
+            vec![
+                "candor-core",
+                "candor-host",
+                "candor-proto",
+                "candor-sdk",
+                "candor-system",
+            ],
+        ),
+        // Starts programs, and knows of each what it is called and where its files are.
+        (
+            "candor-system",
             vec!["candor-core", "candor-host", "candor-proto", "candor-sdk"],
         ),
         // Stands beside the programs and runs what decides in them.

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use candor_tests::Result;
-use candor_tests::process::run;
-use candor_tests::system::System;
+use candor_system::Result;
+use candor_system::process::run;
+use candor_system::system::System;
 
 #[tokio::main]
 async fn main() -> ExitCode {

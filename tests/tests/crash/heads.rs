@@ -7,8 +7,8 @@ use candor_core::Hash;
 use candor_core::log::{Frontier, leaf_hash};
 use candor_core::note::{LogVerifier, SignedNote};
 use candor_server::ledger::Ledger;
-use candor_tests::process::http;
-use candor_tests::system::{ORIGIN, System};
+use candor_system::process::http;
+use candor_system::system::{ORIGIN, System};
 use sha2::{Digest as _, Sha256};
 
 pub struct Heads {

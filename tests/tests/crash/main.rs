@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use candor_sdk::{Client, MemoryStore};
-use candor_tests::system::{System, edit};
+use candor_system::system::{System, edit};
 use fastrand::Rng;
 use tokio::task::JoinSet;
 

@@ -6,7 +6,7 @@ use candor_server::config::Config;
 use candor_server::fsck;
 use candor_server::ledger::Ledger;
 use candor_server::storage::StoreOptions;
-use candor_tests::system::System;
+use candor_system::system::System;
 
 use super::heads::Heads;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use candor_core::account::{AccountState, Label, VerifiedValue};
-use candor_tests::process::{PATIENCE, free_address};
-use candor_tests::system::{ORIGIN, System, edit};
+use candor_system::process::{PATIENCE, free_address};
+use candor_system::system::{ORIGIN, System, edit};
 
 use crate::tools::{Agent, cosigners, find, get, output, run, start};
 

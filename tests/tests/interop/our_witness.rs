@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use candor_core::crypto::Ed25519SecretKey;
 use candor_core::note::{KeyName, VerifierKey};
-use candor_tests::process::{PATIENCE, Process, free_address};
-use candor_tests::system::{Node, create_witness};
+use candor_system::process::{PATIENCE, Process, free_address};
+use candor_system::system::{Node, create_witness};
 
 use crate::tools::{cosigners, find, get, run, start};
 
@@ -173,7 +173,7 @@ async fn our_witness_cosigns_a_log_of_tessera_behind_litebastion() {
     std::fs::write(&config, text).unwrap();
     let arguments = ["bastion-key", "--config", config.to_str().unwrap()];
     let hash = run(
-        &candor_tests::process::program("candor-witness").unwrap(),
+        &candor_system::process::program("candor-witness").unwrap(),
         &arguments,
     );
     std::fs::write(folder.join("backends"), &hash).unwrap();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use candor_core::note::{Policy, SignedNote};
-use candor_tests::process::{Process, http};
+use candor_system::process::{Process, http};
 
 /// Where a program is: where `make interop` installs them, or where the system has its own. Says so
 /// if it is not there.
@@ -66,7 +66,7 @@ impl Agent {
         let process = start(&agent, &arguments, folder);
         let key_path = key.to_str().unwrap();
         run(&keygen, &["-q", "-t", "ed25519", "-N", "", "-f", key_path]);
-        let deadline = std::time::Instant::now() + candor_tests::process::PATIENCE;
+        let deadline = std::time::Instant::now() + candor_system::process::PATIENCE;
         while !socket.exists() {
             assert!(std::time::Instant::now() < deadline, "no agent");
             std::thread::sleep(std::time::Duration::from_millis(10));

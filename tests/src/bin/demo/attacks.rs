@@ -14,10 +14,10 @@ use candor_host::key_file::{self, KeyKind};
 use candor_proto::v1::LookupResponse;
 use candor_proto::{head_from_wire, head_to_wire};
 use candor_sdk::{Client, Error, Evidence, Fault, FileStore, MemoryStore};
-use candor_tests::Result;
-use candor_tests::process::{Process, http};
+use candor_system::Result;
+use candor_system::process::{Process, http};
+use candor_system::system::{ORIGIN, System, copy};
 use candor_tests::relay::{self, Lie};
-use candor_tests::system::{ORIGIN, System, copy};
 
 use crate::stage::Stage;
 

@@ -10,8 +10,8 @@ mod steps;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use candor_tests::Result;
-use candor_tests::system::System;
+use candor_system::Result;
+use candor_system::system::System;
 
 use stage::Stage;
 

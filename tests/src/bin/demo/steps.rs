@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candor::openpgp::read_keyring;
 use candor_core::account::Label;
-use candor_tests::Result;
-use candor_tests::process::{free_address, run};
-use candor_tests::system::System;
+use candor_system::Result;
+use candor_system::process::{free_address, run};
+use candor_system::system::System;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::stage::Stage;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use candor_core::note::{AddCheckpoint, SignedNote, monitoring_path, parse_cosignatures};
-use candor_tests::process::{PATIENCE, http};
+use candor_system::process::{PATIENCE, http};
 use fastrand::Rng;
 use reqwest::{Client, StatusCode};
 use tokio::sync::RwLock;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use candor_tests::system::{Node, create_witness};
+use candor_system::system::{Node, create_witness};
 use fastrand::Rng;
 use reqwest::StatusCode;
 use tokio::task::JoinSet;

@@ -69,6 +69,22 @@ impl Node {
             .ok_or_else(|| format!("{} was not started", self.program).into())
     }
 
+    /// The same program below another folder, with addresses of its own, which are noted.
+    fn twin(&self, folder: &Path, addresses: &mut Vec<(String, String)>) -> Result<Self> {
+        let name = self.folder.file_name().ok_or("a node has a folder")?;
+        let (grpc, http) = (free_address()?, free_address()?);
+        addresses.push((self.grpc.to_string(), grpc.to_string()));
+        addresses.push((self.http.to_string(), http.to_string()));
+        Ok(Self {
+            program: self.program,
+            folder: folder.join(name),
+            config: self.config,
+            grpc,
+            http,
+            process: None,
+        })
+    }
+
     /// The folder of its files.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -88,6 +104,7 @@ impl System {
     ///
     /// When a program refuses, or a file cannot be written.
     pub fn create(folder: &Path, witnesses: usize) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
         let (grpc, http) = (free_address()?, free_address()?);
         let home = folder.join("server");
         let path = home.to_string_lossy().into_owned();
@@ -157,6 +174,45 @@ impl System {
     pub async fn wait_published(&mut self) -> Result<()> {
         let url = format!("http://{}/readyz", self.server.http);
         wait_ready(&url, self.server.process()?).await
+    }
+
+    /// A second log with witnesses on copies of all files as they are now, keys included, at
+    /// addresses of their own: what an operator has who shows somebody another history, and whose
+    /// witnesses help. This one runs on; nothing of the second runs yet.
+    ///
+    /// # Errors
+    ///
+    /// When a program does not stop or start, or a file cannot be copied.
+    pub async fn fork(&mut self, folder: &Path) -> Result<Self> {
+        for node in self.nodes() {
+            node.process()?.terminate()?;
+        }
+        copy(&self.folder, folder)?;
+        let mut addresses = Vec::new();
+        let mut second = Self {
+            folder: folder.to_owned(),
+            server: self.server.twin(folder, &mut addresses)?,
+            witnesses: Vec::new(),
+        };
+        for witness in &self.witnesses {
+            let twin = witness.twin(folder, &mut addresses)?;
+            second.witnesses.push(twin);
+        }
+        let policy = second.server.folder.join("policy.txt");
+        let configs = second.nodes().map(|node| node.folder.join(node.config));
+        for path in configs.chain([policy]).collect::<Vec<_>>() {
+            let mut text = std::fs::read_to_string(&path)?;
+            for (from, to) in &addresses {
+                text = text.replace(from, to);
+            }
+            std::fs::write(path, text)?;
+        }
+        self.start().await?;
+        Ok(second)
+    }
+
+    fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
+        std::iter::once(&mut self.server).chain(&mut self.witnesses)
     }
 
     /// The folder of the whole system.
