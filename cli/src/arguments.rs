@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     audit, evidence, history, import, init, lookup, monitor, proof, register, update,
 };
+use crate::device;
 
 /// Key transparency at the terminal: look accounts up and verify every answer, watch over your own
 /// account, keep proofs, and audit the whole log.
@@ -66,6 +67,9 @@ pub enum Command {
     /// Verifies evidence that a log signed two histories.
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// Plays what people with devices do and see.
+    #[command(subcommand)]
+    Device(device::Command),
     /// Registers the people of an existing directory.
     #[command(subcommand)]
     Import(import::Command),

@@ -6,9 +6,11 @@
 
 mod arguments;
 mod commands;
+mod device;
 mod failure;
 mod output;
 mod profile;
+mod scenario;
 mod time;
 mod view;
 

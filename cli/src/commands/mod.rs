@@ -13,6 +13,7 @@ pub mod register;
 pub mod update;
 
 use crate::arguments::{Arguments, Command};
+use crate::device;
 use crate::failure::Failure;
 use crate::output::{Exit, show};
 use crate::profile::Profile;
@@ -42,6 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Evidence(evidence::Command::Verify(arguments)) => {
             show(&evidence::verify(arguments)?, json)
         }
+        Command::Device(command) => device::run(command, json).await,
         Command::Audit(arguments) => show(&audit::run(arguments, &open()?).await?, json),
         Command::Import(import::Command::Openpgp(arguments)) => {
             show(&import::run(arguments, &open()?).await?, json)
