@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop run simulate \
-	test vectors fmt lint doc build peers tools
+.PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
+	run scenarios simulate test vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -17,6 +17,9 @@ build: ## Builds all programs
 
 demo: build ## Shows a whole system, from registration to three attacks being caught
 	@$(CARGO) run --quiet --locked -p candor-tests --bin demo
+
+scenarios: build ## Plays every story of people and their devices, and checks what each sees
+	@$(CARGO) run --quiet --locked -p candor --bin candor -- device scenario --all
 
 run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 	@$(CARGO) run --quiet --locked -p candor-tests --bin local
