@@ -8,6 +8,7 @@
 //! answer that was not verified (the client does that), a clock or network of its own, and two
 //! places that decide what a person is told.
 
+mod alerts;
 mod contact;
 mod edit;
 mod own;
@@ -23,11 +24,10 @@ use candor_core::note::GossipHead;
 use candor_core::verification::PublicCode;
 use zeroize::Zeroizing;
 
-use super::alert::{Alert, AlertKind, Subject};
 use super::board::Board;
 use super::contact::ContactRecord;
 use super::edit::own_key;
-use super::judge::{Finding, Level, Logged};
+use super::judge::{Level, Logged};
 use super::protocol::{Action, Answer, Command, Event, Outcome, Question};
 use super::requirements::Requirements;
 use super::trouble::Trouble;
@@ -354,114 +354,6 @@ impl Machine {
         let tried_s = self.tried_s.get(&what.cloned());
         has_passed(now_s, checked_s, CHECK_INTERVAL_S)
             && tried_s.is_none_or(|tried_s| has_passed(now_s, *tried_s, RETRY_S))
-    }
-
-    fn raise(&mut self, subject: Subject, found: Finding, evidence: Option<Vec<u8>>, now_s: u64) {
-        if let Some(alert) = self.board.raise(subject, found, evidence, now_s) {
-            self.events.push(Event::Raised(alert));
-            self.dirty.insert(Entry::Alerts);
-        }
-    }
-
-    fn resolve(&mut self, subject: &Subject, kind: AlertKind) {
-        let Some(alert) = self.board.resolve(subject, kind) else {
-            return;
-        };
-        self.dirty.insert(Entry::Alerts);
-        if !alert.is_acknowledged {
-            self.events.push(Event::Resolved(alert.subject, kind));
-        }
-    }
-
-    /// A verified answer came, so these no longer hold.
-    fn resolve_of_log(&mut self) {
-        for kind in [
-            AlertKind::LogStale,
-            AlertKind::LogPolicyNotMet,
-            AlertKind::ClockWrong,
-        ] {
-            self.resolve(&Subject::Log, kind);
-        }
-    }
-
-    /// If it comes again, the person is told again.
-    fn forget_acknowledged(&mut self, subject: &Subject, kind: AlertKind) {
-        if self.board.forget_acknowledged(subject, kind) {
-            self.dirty.insert(Entry::Alerts);
-        }
-    }
-
-    /// What a person has to be told of a question without verified answer. `quiet_since_s` is since
-    /// when there was none.
-    fn trouble(&mut self, now_s: u64, subject: Subject, trouble: &Trouble, quiet_since_s: u64) {
-        use AlertKind as Kind;
-        let is_own = subject == Subject::Own;
-        let of = |own: AlertKind, contact: AlertKind| if is_own { own } else { contact };
-        let (evidence, cause) = match trouble {
-            Trouble::Fork { evidence } => (Some(evidence.clone()), 0),
-            Trouble::Incompatible => (None, THIS_VERSION),
-            _ => (None, 0),
-        };
-        let kind = match trouble {
-            Trouble::Fork { .. } => Some(Kind::LogFork),
-            Trouble::Stale => Some(Kind::LogStale),
-            Trouble::PolicyNotMet => Some(Kind::LogPolicyNotMet),
-            Trouble::Incompatible => Some(Kind::LogNeedsNewerClient),
-            Trouble::ClockWrong => Some(Kind::ClockWrong),
-            Trouble::HistoryChanged => {
-                Some(of(Kind::OwnHistoryChanged, Kind::ContactHistoryChanged))
-            }
-            // Nobody but the account could have replaced its keys.
-            Trouble::ValueInvalid => Some(of(Kind::OwnUnexpectedVersion, Kind::ContactCodeChanged)),
-            Trouble::Unproven => Some(of(Kind::OwnProofFailed, Kind::ContactProofFailed)),
-            _ => None,
-        };
-        let is_of_log = (20..40).contains(&kind.map_or(0, |kind| kind as u8));
-        let changes = Vec::new;
-        if let Some(kind) = kind {
-            let about = if is_of_log {
-                Subject::Log
-            } else {
-                subject.clone()
-            };
-            let found = Finding {
-                kind,
-                cause,
-                changes: changes(),
-            };
-            self.raise(about, found, evidence, now_s);
-        }
-        // Whatever the reason: a check that does not succeed for long must not go unnoticed.
-        let is_long =
-            has_passed(now_s, quiet_since_s, UNAVAILABLE_AFTER_S) && now_s > quiet_since_s;
-        if is_long && !is_of_log && subject != Subject::Log {
-            let found = Finding {
-                kind: of(Kind::OwnUnavailable, Kind::ContactUnavailable),
-                cause: 0,
-                changes: changes(),
-            };
-            self.raise(subject, found, None, now_s);
-        }
-    }
-
-    /// The alerts that the person has to see, the gravest first.
-    pub fn alerts(&self) -> Vec<Alert> {
-        self.board.open()
-    }
-
-    /// The person has acted on an alert. Another cause of the same kind is told again.
-    pub fn acknowledge(&mut self, subject: &Subject, kind: AlertKind) {
-        if !self.board.acknowledge(subject, kind) {
-            return;
-        }
-        self.dirty.insert(Entry::Alerts);
-        if kind == AlertKind::OwnUnexpectedVersion {
-            // For this device: at the others the person has not seen it yet.
-            self.own.accepted = self.own.newest;
-            self.own.unexplained_s = None;
-            self.dirty.insert(Entry::Own);
-        }
-        self.flush();
     }
 
     /// Whether verification is on for the own account.
