@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
 .PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
-	run scenarios simulate test vectors fmt lint doc build peers tools
+	run scenarios simulate simulate-devices test vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -34,6 +34,10 @@ crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under loa
 
 simulate: ## Simulates log, witnesses and devices with SEEDS seeds (20000), or with one SEED
 	@$(CARGO) run --quiet --locked -p candor-sim --bin simulate -- \
+		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+simulate-devices: ## Simulates people, their devices and a server that attacks, with SEEDS or one SEED
+	@$(CARGO) run --quiet --locked -p candor-sim --bin simulate -- --people \
 		$(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 interop: build peers ## Runs logs and witnesses of others against ours (needs Go; says what it skips)

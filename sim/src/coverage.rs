@@ -1,8 +1,6 @@
 //! What the runs met, so that one sees that the interesting things happen.
 
-use std::fmt;
-use std::ops::AddAssign;
-
+/// Makes a `Coverage` of counters.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
         /// Counters, each of runs or of events.
@@ -11,20 +9,22 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl AddAssign for Coverage {
+        impl std::ops::AddAssign for Coverage {
             fn add_assign(&mut self, other: Self) {
                 $(self.$name += other.$name;)*
             }
         }
 
-        impl fmt::Display for Coverage {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for Coverage {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 $(writeln!(f, "{:>12}  {}", self.$name, $text)?;)*
                 Ok(())
             }
         }
     };
 }
+
+pub(crate) use counters;
 
 counters! {
     /// Runs.

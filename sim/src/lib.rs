@@ -8,6 +8,8 @@
 //! disks and clocks that fail. One seed gives one run, always the same. [`invariants`] says what
 //! must hold, [`mutation`] what is broken on purpose to show that it is noticed.
 //!
+//! [`people`] simulates what devices tell people, over a log that is a list of values.
+//!
 //! # What is out of scope
 //!
 //! Updates and maps, HTTP, how peers know each other, evidence that operators cleared, and how
@@ -23,6 +25,7 @@ pub mod message;
 pub mod mutation;
 pub mod network;
 pub mod observer;
+pub mod people;
 mod plan;
 pub mod report;
 pub mod scenario;

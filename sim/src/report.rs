@@ -1,19 +1,23 @@
 //! Running seeds, and telling what came of them.
 
 use std::fmt;
+use std::ops::AddAssign;
 
 use crate::coverage::Coverage;
 use crate::invariants::Violation;
 use crate::mutation::Mutation;
 use crate::world::World;
 
+/// What runs these seeds.
+const COMMAND: &str = "make simulate";
+
 /// What came of a seed.
 #[derive(Clone, Debug)]
-pub struct Run {
+pub struct Run<C = Coverage> {
     /// What happened, as a hash.
     pub trace: [u8; 32],
     /// What was met.
-    pub coverage: Coverage,
+    pub coverage: C,
     /// What went wrong.
     pub failure: Option<Failure>,
 }
@@ -23,6 +27,8 @@ pub struct Run {
 pub struct Failure {
     /// The seed.
     pub seed: u64,
+    /// What runs such seeds.
+    pub command: &'static str,
     /// What it violates.
     pub violation: Violation,
     /// What happened last.
@@ -35,8 +41,9 @@ impl fmt::Display for Failure {
             writeln!(f, "{line}")?;
         }
         let Violation { invariant, detail } = &self.violation;
+        let command = self.command;
         writeln!(f, "seed {} violates: {invariant}: {detail}", self.seed)?;
-        write!(f, "to repeat it: make simulate SEED={}", self.seed)
+        write!(f, "to repeat it: {command} SEED={}", self.seed)
     }
 }
 
@@ -54,6 +61,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
                 coverage: Coverage::default(),
                 failure: Some(Failure {
                     seed,
+                    command: COMMAND,
                     violation,
                     last: Vec::new(),
                 }),
@@ -77,6 +85,7 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
         coverage,
         failure: result.err().map(|violation| Failure {
             seed,
+            command: COMMAND,
             violation,
             last: world.trace.last(),
         }),
@@ -88,10 +97,13 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
 /// # Errors
 ///
 /// The first failure.
-pub fn run_all(seeds: impl IntoIterator<Item = u64>) -> Result<Coverage, Box<Failure>> {
-    let mut coverage = Coverage::default();
+pub fn run_all<C: Default + AddAssign>(
+    seeds: impl IntoIterator<Item = u64>,
+    run: impl Fn(u64) -> Run<C>,
+) -> Result<C, Box<Failure>> {
+    let mut coverage = C::default();
     for seed in seeds {
-        let run = run(seed, None);
+        let run = run(seed);
         if let Some(failure) = run.failure {
             return Err(Box::new(failure));
         }

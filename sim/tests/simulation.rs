@@ -16,7 +16,12 @@ const MUTATION_SEEDS: u64 = 1_200;
 
 #[test]
 fn every_invariant_holds() {
-    let halves = [0, 1].map(|half| thread::spawn(move || run_all((half..SEEDS).step_by(2))));
+    let halves = [0, 1].map(|half| {
+        thread::spawn(move || {
+            let seeds = (half..SEEDS).step_by(2);
+            run_all(seeds, |seed| run(seed, None))
+        })
+    });
     let mut all = Coverage::default();
     for half in halves {
         match half.join().unwrap() {

@@ -1,0 +1,130 @@
+//! What the machine tells: alerts raised, settled and acted on.
+
+use super::stored::Entry;
+use super::{Machine, THIS_VERSION, UNAVAILABLE_AFTER_S, has_passed};
+use crate::device::alert::{Alert, AlertKind, Subject};
+use crate::device::judge::Finding;
+use crate::device::protocol::Event;
+use crate::device::trouble::Trouble;
+
+impl Machine {
+    pub(super) fn raise(
+        &mut self,
+        subject: Subject,
+        found: Finding,
+        evidence: Option<Vec<u8>>,
+        now_s: u64,
+    ) {
+        if let Some(alert) = self.board.raise(subject, found, evidence, now_s) {
+            self.events.push(Event::Raised(alert));
+            self.dirty.insert(Entry::Alerts);
+        }
+    }
+
+    pub(super) fn resolve(&mut self, subject: &Subject, kind: AlertKind) {
+        let Some(alert) = self.board.resolve(subject, kind) else {
+            return;
+        };
+        self.dirty.insert(Entry::Alerts);
+        if !alert.is_acknowledged {
+            self.events.push(Event::Resolved(alert.subject, kind));
+        }
+    }
+
+    /// A verified answer came, so these no longer hold.
+    pub(super) fn resolve_of_log(&mut self) {
+        for kind in [
+            AlertKind::LogStale,
+            AlertKind::LogPolicyNotMet,
+            AlertKind::ClockWrong,
+        ] {
+            self.resolve(&Subject::Log, kind);
+        }
+    }
+
+    /// If it comes again, the person is told again.
+    pub(super) fn forget_acknowledged(&mut self, subject: &Subject, kind: AlertKind) {
+        if self.board.forget_acknowledged(subject, kind) {
+            self.dirty.insert(Entry::Alerts);
+        }
+    }
+
+    /// What a person has to be told of a question without verified answer. `quiet_since_s` is since
+    /// when there was none.
+    pub(super) fn trouble(
+        &mut self,
+        now_s: u64,
+        subject: Subject,
+        trouble: &Trouble,
+        quiet_since_s: u64,
+    ) {
+        use AlertKind as Kind;
+        let is_own = subject == Subject::Own;
+        let of = |own: AlertKind, contact: AlertKind| if is_own { own } else { contact };
+        let (evidence, cause) = match trouble {
+            Trouble::Fork { evidence } => (Some(evidence.clone()), 0),
+            Trouble::Incompatible => (None, THIS_VERSION),
+            _ => (None, 0),
+        };
+        let kind = match trouble {
+            Trouble::Fork { .. } => Some(Kind::LogFork),
+            Trouble::Stale => Some(Kind::LogStale),
+            Trouble::PolicyNotMet => Some(Kind::LogPolicyNotMet),
+            Trouble::Incompatible => Some(Kind::LogNeedsNewerClient),
+            Trouble::ClockWrong => Some(Kind::ClockWrong),
+            Trouble::HistoryChanged => {
+                Some(of(Kind::OwnHistoryChanged, Kind::ContactHistoryChanged))
+            }
+            // Nobody but the account could have replaced its keys.
+            Trouble::ValueInvalid => Some(of(Kind::OwnUnexpectedVersion, Kind::ContactCodeChanged)),
+            Trouble::Unproven => Some(of(Kind::OwnProofFailed, Kind::ContactProofFailed)),
+            _ => None,
+        };
+        let is_of_log = (20..40).contains(&kind.map_or(0, |kind| kind as u8));
+        let changes = Vec::new;
+        if let Some(kind) = kind {
+            let about = if is_of_log {
+                Subject::Log
+            } else {
+                subject.clone()
+            };
+            let found = Finding {
+                kind,
+                cause,
+                changes: changes(),
+            };
+            self.raise(about, found, evidence, now_s);
+        }
+        // Whatever the reason: a check that does not succeed for long must not go unnoticed.
+        let is_long =
+            has_passed(now_s, quiet_since_s, UNAVAILABLE_AFTER_S) && now_s > quiet_since_s;
+        if is_long && !is_of_log && subject != Subject::Log {
+            let found = Finding {
+                kind: of(Kind::OwnUnavailable, Kind::ContactUnavailable),
+                cause: 0,
+                changes: changes(),
+            };
+            self.raise(subject, found, None, now_s);
+        }
+    }
+
+    /// The alerts that the person has to see, the gravest first.
+    pub fn alerts(&self) -> Vec<Alert> {
+        self.board.open()
+    }
+
+    /// The person has acted on an alert. Another cause of the same kind is told again.
+    pub fn acknowledge(&mut self, subject: &Subject, kind: AlertKind) {
+        if !self.board.acknowledge(subject, kind) {
+            return;
+        }
+        self.dirty.insert(Entry::Alerts);
+        if kind == AlertKind::OwnUnexpectedVersion {
+            // For this device: at the others the person has not seen it yet.
+            self.own.accepted = self.own.newest;
+            self.own.unexplained_s = None;
+            self.dirty.insert(Entry::Own);
+        }
+        self.flush();
+    }
+}
