@@ -47,7 +47,8 @@ Exit codes:
   3  ALARM: an answer was refused, or shows what must not be; do not rely on the account
   4  there is no such account, which is proved
   5  the server refused an update
-  6  the profile or this machine is at fault";
+  6  the profile or this machine is at fault
+  7  not done: what is shown has to be settled first";
 
 #[derive(Subcommand)]
 pub enum Command {

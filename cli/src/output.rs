@@ -39,6 +39,8 @@ pub enum Exit {
     Refused = 5,
     /// The profile or this machine is at fault.
     Local = 6,
+    /// Something has to be settled first, and nothing was done.
+    Withheld = 7,
     /// Ctrl-C, as shells have it.
     Interrupted = 130,
 }

@@ -1,5 +1,11 @@
 //! `candor device`: a phone at the terminal.
 
+// Until the commands that show something are here.
+#[allow(dead_code)]
+pub mod show;
+#[allow(dead_code)]
+mod trouble;
+
 use crate::failure::Failure;
 use crate::output::Exit;
 use crate::scenario;
