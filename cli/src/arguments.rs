@@ -68,8 +68,9 @@ pub enum Command {
     /// Verifies evidence that a log signed two histories.
     #[command(subcommand)]
     Evidence(evidence::Command),
-    /// Plays what people with devices do and see.
-    #[command(subcommand)]
+    /// A phone at the terminal: everything that an application does for a person, with a directory
+    /// in place of a messenger. Or stories of people and their devices.
+    #[command(subcommand, after_help = device::AFTER_HELP)]
     Device(device::Command),
     /// Registers the people of an existing directory.
     #[command(subcommand)]

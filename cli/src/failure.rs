@@ -55,6 +55,11 @@ impl Failure {
         self.exit
     }
 
+    /// What happened.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Tells the person, on stderr.
     pub fn print(&self) {
         let Self {

@@ -105,6 +105,22 @@ impl Profile {
         Ok(profile)
     }
 
+    /// Makes another profile that asks the same server and trusts the same; it remembers nothing.
+    pub fn copy_to(&self, directory: &Path) -> Result<Self, Failure> {
+        let here = |path: &PathBuf| self.directory.join(path);
+        let second = self.config.second.as_ref().map(|second| Second {
+            policy: here(&second.policy),
+            ..second.clone()
+        });
+        let config = Config {
+            policy: here(&self.config.policy),
+            registrar_token: self.config.registrar_token.as_ref().map(here),
+            second,
+            ..self.config.clone()
+        };
+        Self::create(directory, config)
+    }
+
     /// Opens the profile that the person named.
     pub fn open(directory: Option<PathBuf>) -> Result<Self, Failure> {
         let directory = directory.ok_or_else(|| {

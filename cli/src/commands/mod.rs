@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Evidence(evidence::Command::Verify(arguments)) => {
             show(&evidence::verify(arguments)?, json)
         }
-        Command::Device(command) => device::run(command, json).await,
+        Command::Device(command) => device::run(command, open, json).await,
         Command::Audit(arguments) => show(&audit::run(arguments, &open()?).await?, json),
         Command::Import(import::Command::Openpgp(arguments)) => {
             show(&import::run(arguments, &open()?).await?, json)

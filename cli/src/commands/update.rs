@@ -110,7 +110,7 @@ fn rotate(keys: &mut Vec<DeviceKey>, key: DeviceKey) {
 }
 
 /// The one device whose id begins so.
-fn position(devices: &[Device], id: &str) -> Result<usize, Failure> {
+pub fn position(devices: &[Device], id: &str) -> Result<usize, Failure> {
     let begins = |device: &Device| hex(&device.id).starts_with(&id.to_ascii_lowercase());
     let mut found = (0..devices.len()).filter(|at| begins(&devices[*at]));
     match (found.next(), found.next()) {
