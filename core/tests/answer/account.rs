@@ -25,7 +25,8 @@ fn verify(
     for label in [ALICE, BOB] {
         let honest = world.account(label, &Query::since(0), world.size());
         let label = label.as_bytes();
-        // In a world whose map lies it does not verify, and its search keys are proved all the same.
+        // In a world whose map lies it does not verify, and its search keys are proved all the
+        // same.
         drop(honest.verify_again(label, &Query::since(0), &mut keys, &root));
     }
     let again = proof

@@ -1,5 +1,5 @@
-//! The server that keeps what the devices of an account share: one place for each account key, which
-//! is exchanged for another only by who knows what is there.
+//! The server that keeps what the devices of an account share: one place for each account key,
+//! which is exchanged for another only by who knows what is there.
 
 use std::collections::BTreeMap;
 

@@ -127,7 +127,8 @@ impl World {
         }
     }
 
-    /// Who has just compared the key that the contact has now need not be told what it went through.
+    /// Who has just compared the key that the contact has now need not be told what it went
+    /// through.
     fn settle(&mut self, number: usize, contact: &Label) {
         let mut contacts = self.phones[number].machine.contacts();
         if contacts.any(|(label, is_verified)| is_verified && label == contact) {

@@ -31,8 +31,8 @@ pub const MERGES_AGREE: &str = "devices that merged everything share the same";
 const LATER_S: u64 = 2 * STEP_S;
 
 /// Checked after every step. Protects everybody from the server: each substitution has been told at
-/// every device that was there when it was made, once a whole interval passed and the device has had
-/// a step with network since.
+/// every device that was there when it was made, once a whole interval passed and the device has
+/// had a step with network since.
 pub fn substitutions_are_told(world: &World) -> Option<String> {
     let now_s = world.cx.now_s;
     let late = world.cx.observer.expected.iter().find(|expected| {

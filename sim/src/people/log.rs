@@ -203,8 +203,8 @@ pub struct ClientMemory {
 
 impl ClientMemory {
     /// Takes an answer as `client-sdk` does: `HeadProof::verify` with the known head, whose errors
-    /// `Trouble` sorts, then `AccountMemory::check` of `client-sdk/src/memory.rs`, then the pages of
-    /// `Client::versions` in `client-sdk/src/lookup.rs`.
+    /// `Trouble` sorts, then `AccountMemory::check` of `client-sdk/src/memory.rs`, then the pages
+    /// of `Client::versions` in `client-sdk/src/lookup.rs`.
     ///
     /// # Errors
     ///

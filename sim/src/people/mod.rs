@@ -9,9 +9,9 @@
 //!
 //! # What is out of scope
 //!
-//! Proofs and witnesses ([`crate::log`] has them): the log is a list of values, and a head a place in
-//! it. A server that drops what it took of the shared state, and one that gives it to devices that
-//! have nothing yet.
+//! Proofs and witnesses ([`crate::log`] has them): the log is a list of values, and a head a place
+//! in it. A server that drops what it took of the shared state, and one that gives it to devices
+//! that have nothing yet.
 
 pub mod cloud;
 mod codes;

@@ -1,5 +1,5 @@
-//! A device: the machine that devices run, a store that survives its end, and the person in front of
-//! it, who sees what the machine tells and, when it starts again, what it still holds.
+//! A device: the machine that devices run, a store that survives its end, and the person in front
+//! of it, who sees what the machine tells and, when it starts again, what it still holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 

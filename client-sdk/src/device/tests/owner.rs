@@ -311,8 +311,8 @@ fn a_server_that_gives_back_an_older_shared_state_is_found() {
     for round in 1..=3 {
         alice.machine.export();
         alice.machine.uploaded();
-        // Two devices that store at one moment do that to each other: once is no accusation, however
-        // often the same is given back.
+        // Two devices that store at one moment do that to each other: once is no accusation,
+        // however often the same is given back.
         for _ in 0..3 {
             assert_eq!(alice.told(), [], "round {round}");
             alice.machine.merge(alice.now_s, &old);
