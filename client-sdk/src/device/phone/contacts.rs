@@ -171,7 +171,9 @@ impl<S: Store> Device<S> {
     }
 
     /// The newest head that this device verified, to go with a message to a contact; `None` for the
-    /// messages that carry none ([`Identity::gossip_one_in`]).
+    /// messages that carry none ([`gossip_one_in`]).
+    ///
+    /// [`gossip_one_in`]: crate::device::Identity::gossip_one_in
     ///
     /// # Errors
     ///
