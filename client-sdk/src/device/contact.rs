@@ -27,6 +27,12 @@ const FORMAT: u8 = 1;
 pub(super) struct PrimaryTag([u8; 16]);
 
 impl PrimaryTag {
+    /// 32 bits of it.
+    pub(super) const fn number(self) -> u64 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d]) as u64
+    }
+
     pub(super) fn of(primary: &Label) -> Self {
         let digest =
             Sha256::new_with_prefix(b"candor-sdk primary").chain_update(primary.as_bytes());

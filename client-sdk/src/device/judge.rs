@@ -121,6 +121,7 @@ pub(super) fn judge(
     let mut bound = None;
     if let Some((label, logged)) = primary {
         let tag = PrimaryTag::of(label);
+        watch.account = tag.number();
         let first = seen_bound.filter(|seen| seen.0 == tag).map(|seen| seen.1);
         last = watch.walk(label, first, logged)?;
         bound = logged.last().map(|newest| (tag, newest.version));
@@ -158,6 +159,8 @@ const OF_KEYS: [AlertKind; 3] = [
 /// Collects what is found on the way: one finding of each kind.
 struct Watch<'a> {
     known: &'a Known<'a>,
+    /// Tells versions of an account that the contact is bound to from those of its own label.
+    account: u64,
     findings: Vec<Finding>,
 }
 
@@ -165,6 +168,7 @@ impl<'a> Watch<'a> {
     const fn new(known: &'a Known<'a>) -> Self {
         Self {
             known,
+            account: 0,
             findings: Vec::new(),
         }
     }
@@ -219,7 +223,7 @@ impl<'a> Watch<'a> {
     }
 
     fn find(&mut self, kind: AlertKind, version: u32, changes: Vec<DeviceChange>) {
-        let cause = u64::from(version);
+        let cause = self.account << 32 | u64::from(version);
         match self.findings.iter_mut().find(|found| found.kind == kind) {
             Some(found) => {
                 found.cause = cause;

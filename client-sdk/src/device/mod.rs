@@ -7,82 +7,11 @@
 //!
 //! # Quick start
 //!
-//! ```no_run
-//! use std::path::Path;
+//! The program `examples/quick_start.rs`, which a test runs against a log with its witnesses:
 //!
-//! use candor_core::account::{Device as DeviceRecord, DeviceKey, Label};
-//! use candor_core::answer::Trust;
-//! use candor_core::note::Policy;
-//! use candor_sdk::device::{
-//!     AccountFacts, Clearance, Device, DeviceFacts, Event, Identity, OfferedDevice, Requirements,
-//! };
-//! use candor_sdk::{Client, ClientConfig, FileStore};
-//!
-//! # type Anything = Box<dyn std::error::Error>;
-//! # async fn example(seed: [u8; 32], encryption_key: Vec<u8>) -> Result<(), Anything> {
-//! // The account key's seed comes from the person's encrypted key sync; make one if there is none.
-//! let me = Identity {
-//!     origin: "log.example/keys".to_owned(),
-//!     label: Label::normalize("alice@example.org")?,
-//!     identifiers: vec![Label::normalize("+1 555 123 4567")?],
-//!     device: DeviceRecord {
-//!         id: b"alice-phone".to_vec(),
-//!         name: "Alice's phone".to_owned(),
-//!         platform: "ios".to_owned(),
-//!         os_version: "17.4".to_owned(),
-//!         capability: 1,
-//!         added_ms: 0,
-//!         expires_ms: 0,
-//!         keys: vec![DeviceKey {
-//!             purpose: "encrypt".to_owned(),
-//!             public_key: encryption_key,
-//!         }],
-//!     },
-//!     account_key: Some(seed.into()),
-//!     requirements: Requirements {
-//!         minimum_os: [("ios".to_owned(), "17.2".to_owned())].into(),
-//!     },
-//!     gossip_one_in: 8,
-//! };
-//! let policy = Policy::parse(&std::fs::read("candor.policy")?)?;
-//! let trust = Trust::new(policy, ["witness.example-map"])?;
-//! let config = ClientConfig::new("https://keys.example:443", trust);
-//! let client = Client::new(config, FileStore::open(Path::new("candor.store"))?)?;
-//! let device = Device::open(client, me).await?;
-//!
-//! // Turn verification on. What it needs and the account has not is in the outcome.
-//! let facts = AccountFacts {
-//!     has_two_factor: true,
-//!     devices: [(b"alice-phone".to_vec(), DeviceFacts::all())].into(),
-//! };
-//! println!("{:?}", device.enrol(facts).await?);
-//!
-//! // Before each message: may it be encrypted to these devices?
-//! let bob = Label::normalize("bob@example.org")?;
-//! device.save_contact(&bob).await?;
-//! let offered: Vec<OfferedDevice> = vec![]; // from the messenger's own servers
-//! match device.before_send(&bob, offered).await? {
-//!     Clearance::Yes { devices, level, .. } => println!("{level:?}: {} devices", devices.len()),
-//!     Clearance::No { alerts, .. } => println!("ask the person first: {alerts:?}"),
-//!     Clearance::Unknown(trouble) => println!("not now: {trouble:?}"),
-//! }
-//!
-//! // Whenever the application wakes up.
-//! device.tick().await?;
-//! for event in device.take_events().await {
-//!     match event {
-//!         Event::Raised(alert) => println!("{}", alert.kind.text("Bob").title),
-//!         Event::Share => {
-//!             let sealed = device.sync_export().await?; // to where the other devices find it
-//!             println!("{} bytes to share", sealed.as_bytes().len());
-//!             device.sync_uploaded().await?;
-//!         }
-//!         _ => {}
-//!     }
-//! }
-//! # Ok(())
-//! # }
-//! ```
+#![doc = "```no_run"]
+#![doc = include_str!("../../examples/quick_start.rs")]
+#![doc = "```"]
 //!
 //! # What the application does
 //!

@@ -24,6 +24,8 @@ use crate::shared::{DeviceTag, LoggedVersion, SharedState};
 pub(super) struct OwnFindings {
     /// Versions that none of the person's devices is known to have published.
     pub(super) unexplained: Option<Finding>,
+    /// The first of them.
+    pub(super) first_unexplained: Option<u32>,
     /// Devices that none of the person's devices is known to have added.
     pub(super) strangers: Option<Finding>,
     /// The newest version up to which everything is explained.
@@ -116,6 +118,7 @@ pub(super) fn judge_own(
                 recognised.clone_from(&value);
             }
         } else {
+            found.first_unexplained.get_or_insert(each.version);
             found.unexplained = Some(Finding {
                 kind: AlertKind::OwnUnexpectedVersion,
                 cause: u64::from(each.version),

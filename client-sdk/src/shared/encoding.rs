@@ -25,6 +25,11 @@ const FORMAT: u8 = 1;
 pub(super) const STATE_BYTES_MAX: usize = 4 << 20;
 
 impl SharedState {
+    /// Whether it can be read again.
+    pub(crate) fn fits(&self) -> bool {
+        self.encode().len() <= STATE_BYTES_MAX
+    }
+
     /// The encoding: of equal states the same.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];

@@ -8,7 +8,7 @@
 //! ([`SealedState`]); if it gives back an older one, a device that wrote since sees that its own
 //! entries are missing ([`Merge::lacks_ours`]), and a device that has nothing yet misses the newest
 //! logged version of its account among the publications ([`SharedState::published`]), because a
-//! device shares what it publishes before it publishes it.
+//! device adds what it publishes before it publishes it, and shares it as soon as it has.
 //!
 //! What it rules out: a merge that depends on clocks or on order, a mark that comes back after it
 //! was removed, and a label or name in the blob: contacts and devices are digests.

@@ -41,6 +41,14 @@ impl ContactId {
 pub struct DeviceTag(pub(super) [u8; 16]);
 
 impl DeviceTag {
+    pub(crate) const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// The device with this identifier, as the account's state has it.
     pub fn of(device_id: &[u8]) -> Self {
         let digest = Sha256::new_with_prefix(b"candor-sdk device").chain_update(device_id);
@@ -224,7 +232,7 @@ impl SharedState {
         self.published.iter()
     }
 
-    /// A device is about to publish a version. To be shared before it is published.
+    /// A device is about to publish a version. To be shared as soon as it is published.
     ///
     /// # Errors
     ///

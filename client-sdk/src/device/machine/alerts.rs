@@ -98,7 +98,7 @@ impl Machine {
         // Whatever the reason: a check that does not succeed for long must not go unnoticed.
         let is_long =
             has_passed(now_s, quiet_since_s, UNAVAILABLE_AFTER_S) && now_s > quiet_since_s;
-        if is_long && !is_of_log && subject != Subject::Log {
+        if is_long && (is_own || !is_of_log) && subject != Subject::Log {
             let found = Finding {
                 kind: of(Kind::OwnUnavailable, Kind::ContactUnavailable),
                 cause: 0,

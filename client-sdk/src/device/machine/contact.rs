@@ -377,7 +377,7 @@ impl Machine {
         } else {
             let found = Finding {
                 kind: AlertKind::ContactCodeDiffers,
-                cause: 0,
+                cause: number(Sha256::digest(code.to_text()).into()),
                 changes: Vec::new(),
             };
             self.raise(Subject::Contact(label.clone()), found, None, now_s);

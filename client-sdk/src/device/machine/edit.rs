@@ -35,11 +35,8 @@ impl Machine {
     ) {
         let judged = self.judge_own(result);
         match (stage, judged) {
-            (Stage::Published { version, gone }, judged) => {
+            (Stage::Published { version }, judged) => {
                 // Visible, whatever the look at it finds.
-                if let Some(gone) = gone {
-                    self.share_device(gone, false);
-                }
                 match judged {
                     Ok((found, logged)) => self.settle_own(now_s, found, &logged),
                     Err(trouble) => self.trouble(now_s, Subject::Own, &trouble, now_s),
@@ -95,11 +92,12 @@ impl Machine {
             return self.done(failed(EditFailure::Trouble(trouble)));
         };
         let gone = replaced(edit, newest.map(|(_, value)| value), &self.me.device);
+        let mut accepts = None;
         if let (true, Some((newest, _))) = (is_reset, newest) {
-            // The person starts over from what is there.
-            self.own.accepted = Some(*newest);
-            if !self.has_synced() {
-                self.shared.set_monitored(*newest);
+            // The person starts over from what is there; who knew something before, once it is so.
+            match self.has_synced() {
+                true => accepts = Some(*newest),
+                false => self.shared.set_monitored(*newest),
             }
         }
         let edit = edit.clone();
@@ -111,13 +109,11 @@ impl Machine {
             version,
             value_hash,
             since_s: now_s,
+            gone,
+            accepts,
         });
         self.dirty.insert(Entry::Own);
-        let stage = Stage::Publish {
-            version,
-            attempt,
-            gone,
-        };
+        let stage = Stage::Publish { version, attempt };
         self.ask(command, stage, Question::Publish { version, value });
     }
 
@@ -148,7 +144,7 @@ impl Machine {
         }
     }
 
-    fn share_device(&mut self, device: DeviceTag, is_ours: bool) -> bool {
+    pub(super) fn share_device(&mut self, device: DeviceTag, is_ours: bool) -> bool {
         if self.shared.has_device(device) == is_ours {
             return true;
         }
@@ -161,12 +157,20 @@ impl Machine {
         &mut self,
         now_s: u64,
         command: Command,
-        (version, gone): (u32, Option<DeviceTag>),
+        version: u32,
         attempt: u8,
         result: Result<bool, Trouble>,
     ) {
+        let pending = self
+            .own
+            .pending
+            .filter(|pending| pending.version == version);
+        if let (Ok(_), Some(accepts)) = (&result, pending.and_then(|pending| pending.accepts)) {
+            self.own.accepted = Some(accepts);
+            self.dirty.insert(Entry::Own);
+        }
         match result {
-            Ok(true) => self.ask_own(command, Stage::Published { version, gone }),
+            Ok(true) => self.ask_own(command, Stage::Published { version }),
             Ok(false) => self.done(Outcome::Edited(Ok(Edited::Accepted(version)))),
             Err(Trouble::Refused { code, .. })
                 if code == VERSION_CONFLICT && attempt + 1 < ATTEMPTS_MAX =>

@@ -146,16 +146,9 @@ enum Stage {
     /// That of the own account, which is to be changed. Counts the attempts.
     Edit { attempt: u8 },
     /// The outcome of a publication.
-    Publish {
-        version: u32,
-        attempt: u8,
-        gone: Option<DeviceTag>,
-    },
+    Publish { version: u32, attempt: u8 },
     /// That of the own account after a publication.
-    Published {
-        version: u32,
-        gone: Option<DeviceTag>,
-    },
+    Published { version: u32 },
     /// The newest version of an identifier of the person.
     Identifier(Identifiers),
     /// Whether a head belongs to the log.
@@ -231,16 +224,8 @@ impl Machine {
             (Stage::Gossip, Answer::Gossip(result)) => {
                 self.on_gossip(now_s, running.command, result);
             }
-            (
-                Stage::Publish {
-                    version,
-                    attempt,
-                    gone,
-                },
-                Answer::Published(result),
-            ) => {
-                let published = (version, gone);
-                self.on_published(now_s, running.command, published, attempt, result);
+            (Stage::Publish { version, attempt }, Answer::Published(result)) => {
+                self.on_published(now_s, running.command, version, attempt, result);
             }
             (Stage::Proof, Answer::Proof(result)) => {
                 self.on_proof(now_s, &running.command, result);

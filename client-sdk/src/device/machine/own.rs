@@ -7,12 +7,12 @@ use super::{Identifiers, Machine, Stage, UNEXPLAINED_AFTER_S, has_passed};
 use crate::device::alert::{AlertKind, Subject};
 use crate::device::edit::own_key;
 use crate::device::judge::{Finding, Logged};
-use crate::device::own::{OwnFindings, judge_own};
+use crate::device::own::{OwnFindings, judge_own, record_tag};
 use crate::device::protocol::{Command, Event, Outcome, Question};
 use crate::device::requirements::{AccountFacts, DeviceFacts};
 use crate::device::trouble::Trouble;
 use crate::memory::value_hash;
-use crate::shared::LoggedVersion;
+use crate::shared::{DeviceTag, LoggedVersion};
 
 /// Seconds after which a published version that the log does not show is missing.
 const MISSING_AFTER_S: u64 = 3600;
@@ -105,14 +105,16 @@ impl Machine {
         self.looked_s = Some(now_s);
         self.resolve_of_log();
         self.settle_explained(&found);
+        self.check_pending(now_s, logged, &found);
         self.settle_doubts(now_s, &found);
-        self.check_pending(now_s, logged);
         let newest = found.newest.as_ref().map(|(logged, _)| *logged);
         if self.own.newest != newest {
             self.own.newest = newest;
             self.dirty.insert(Entry::Own);
         }
-        let is_on = found.state().is_some_and(|state| state.state().enrolled);
+        // Nobody but a device of the person turns it off.
+        let shows_on = found.state().is_some_and(|state| state.state().enrolled);
+        let is_on = shows_on || (found.unexplained.is_some() && self.own.is_on);
         if is_on != self.own.is_on {
             self.own.is_on = is_on;
             self.dirty.insert(Entry::Own);
@@ -156,7 +158,7 @@ impl Machine {
         // Before a reset is in the log, what is there is the lost key's, devices included.
         let key = found.state().and_then(|state| state.state().account_key);
         let is_lost = key.is_some() && key != self.me.key().map(|key| own_key(&key));
-        let is_being_reset = is_lost && doubt.is_none();
+        let is_being_reset = is_lost && doubt.is_none() && self.own.pending.is_some();
         let strangers = found.strangers.clone().filter(|_| !is_being_reset);
         for (kind, finding) in kinds.into_iter().zip([doubt, strangers]) {
             match (finding, since_s) {
@@ -196,7 +198,7 @@ impl Machine {
     }
 
     /// Whether what this device published became the version that it was meant to be.
-    fn check_pending(&mut self, now_s: u64, logged: &[Logged]) {
+    fn check_pending(&mut self, now_s: u64, logged: &[Logged], found: &OwnFindings) {
         let Some(pending) = self.own.pending else {
             return;
         };
@@ -212,6 +214,17 @@ impl Machine {
         if is_settled {
             self.own.pending = None;
             self.dirty.insert(Entry::Own);
+            // Another device may have added it again since.
+            let listed = found
+                .state()
+                .map_or(&[][..], |state| &state.state().devices);
+            let is_gone = |gone: &DeviceTag| !listed.iter().any(|it| record_tag(it) == *gone);
+            if let Some(gone) = pending.gone.filter(is_gone) {
+                self.share_device(gone, false);
+            }
+            if pending.accepts.is_some() {
+                self.own.accepted = newer(self.own.accepted, pending.accepts);
+            }
             self.resolve(&Subject::Own, kind);
         } else if of_version.is_some() || has_passed(now_s, pending.since_s, MISSING_AFTER_S) {
             // Another version took its place, or none did in time.
@@ -284,9 +297,14 @@ pub(super) const fn plain(kind: AlertKind, cause: u64) -> Finding {
     }
 }
 
+fn newer(one: Option<LoggedVersion>, other: Option<LoggedVersion>) -> Option<LoggedVersion> {
+    let both = [one, other].into_iter().flatten();
+    both.max_by_key(|logged| logged.version)
+}
+
 /// What the history of an identifier shows.
 struct Look {
-    /// The version at which it led to somebody else, after it had led to us.
+    /// The version at which it led to somebody else.
     moved: Option<u32>,
     /// The newest version, if that leads to us.
     leads: Option<u32>,
@@ -310,7 +328,7 @@ fn look(
             VerifiedValue::State(_) => false,
         };
         leads = leads_to_us.then_some(each.version);
-        if !leads_to_us && known.is_some() {
+        if !leads_to_us {
             moved = Some(each.version);
         }
     }

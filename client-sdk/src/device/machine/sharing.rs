@@ -118,7 +118,17 @@ impl Machine {
 
     /// Takes in what is stored for the person's devices.
     pub fn merge(&mut self, now_s: u64, stored: &SharedState) -> Merge {
-        let merged = self.shared.merge(stored);
+        let mut both = self.shared.clone();
+        let merged = both.merge(stored);
+        // More than all devices together can have is not theirs.
+        if !both.fits() {
+            return Merge {
+                learned: false,
+                lacks_ours: false,
+                contradicts: false,
+            };
+        }
+        self.shared = both;
         if merged.learned {
             self.dirty.insert(Entry::Shared);
         }

@@ -14,7 +14,7 @@ use crate::device::alert::{AlertKind, Subject};
 use crate::device::board::Board;
 use crate::device::contact::ContactRecord;
 use crate::memory::{Kind, key};
-use crate::shared::{LoggedVersion, SharedState};
+use crate::shared::{DeviceTag, LoggedVersion, SharedState};
 use crate::store::{Change, Key, StoreError};
 
 const FORMAT: u8 = 1;
@@ -37,6 +37,10 @@ pub(super) struct Pending {
     pub(super) version: u32,
     pub(super) value_hash: Hash,
     pub(super) since_s: u64,
+    /// The device, with its keys, that is no longer one of the account's then.
+    pub(super) gone: Option<DeviceTag>,
+    /// What the person then starts over from, by a reset.
+    pub(super) accepts: Option<LoggedVersion>,
 }
 
 /// What this device keeps of its own account, apart from what it shares.
@@ -46,7 +50,10 @@ pub(super) struct Pending {
 /// struct {
 ///   uint8 format = 1; uint8 on; uint64 first_s; uint64 checked_s;
 ///   optional<Logged> newest; optional<Logged> accepted; optional<uint64> unexplained_s;
-///   optional<struct { uint32 version; opaque value_hash[32]; uint64 since_s; }> pending;
+///   optional<struct {
+///     uint32 version; opaque value_hash[32]; uint64 since_s;
+///     optional<opaque gone[16]>; optional<Logged> accepts;
+///   }> pending;
 ///   uint8 lost_uploads;
 ///   struct { opaque label<1..255>; uint32 version; } identifiers<0..2^8-1>;      // a count
 ///   struct { uint64 since_s; opaque message<1..255>; } gossip<0..2^8-1>;         // likewise
@@ -82,13 +89,8 @@ impl OwnRecord {
         out.present(self.is_on);
         out.extend(self.first_s.to_be_bytes());
         out.extend(self.checked_s.to_be_bytes());
-        for logged in [&self.newest, &self.accepted] {
-            out.present(logged.is_some());
-            if let Some(logged) = logged {
-                out.extend(logged.version.to_be_bytes());
-                out.extend(logged.commitment.0);
-            }
-        }
+        encode_logged(&mut out, self.newest);
+        encode_logged(&mut out, self.accepted);
         out.present(self.unexplained_s.is_some());
         out.extend(
             self.unexplained_s
@@ -100,6 +102,9 @@ impl OwnRecord {
             out.extend(pending.version.to_be_bytes());
             out.extend(pending.value_hash.0);
             out.extend(pending.since_s.to_be_bytes());
+            out.present(pending.gone.is_some());
+            out.extend(pending.gone.iter().flat_map(DeviceTag::as_bytes));
+            encode_logged(&mut out, pending.accepts);
         }
         out.push(self.lost_uploads);
         out.push(u8::try_from(self.identifiers.len()).expect("at most IDENTIFIERS_MAX"));
@@ -136,6 +141,11 @@ impl OwnRecord {
                 version: reader.u32("version")?,
                 value_hash: reader.hash("value hash")?,
                 since_s: reader.u64("time")?,
+                gone: match reader.present("gone")? {
+                    false => None,
+                    true => Some(DeviceTag::from_bytes(reader.array("gone")?)),
+                },
+                accepts: decode_logged(&mut reader)?,
             });
         }
         record.lost_uploads = reader.u8("lost uploads")?;
@@ -150,6 +160,14 @@ impl OwnRecord {
         }
         reader.finish()?;
         Ok(record)
+    }
+}
+
+fn encode_logged(out: &mut Vec<u8>, logged: Option<LoggedVersion>) {
+    out.present(logged.is_some());
+    if let Some(logged) = logged {
+        out.extend(logged.version.to_be_bytes());
+        out.extend(logged.commitment.0);
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Log {
     pub proof: Option<Result<(Label, Option<Logged>), Trouble>>,
     /// Accepts publications and does not show them.
     pub swallows: bool,
+    /// Refuses publications with this code.
+    pub refuses: Option<&'static str>,
     pub questions: usize,
 }
 
@@ -108,6 +110,12 @@ impl Log {
             return Err(Trouble::Refused {
                 code: "version-conflict".to_owned(),
                 is_retryable: false,
+            });
+        }
+        if let Some(code) = self.refuses {
+            return Err(Trouble::Refused {
+                code: code.to_owned(),
+                is_retryable: true,
             });
         }
         if self.swallows {

@@ -125,6 +125,55 @@ fn what_another_device_has_not_shared_yet_is_no_alarm_and_is_explained_by_a_merg
     second.edit(&mut log, Edit::AddDevice(phone(6))).unwrap();
 }
 
+/// Statements 6 and 13.
+#[test]
+fn a_reset_that_the_server_refuses_settles_nothing() {
+    let mut log = Log::default();
+    let (mut first, _) = two_devices(&mut log);
+    let VerifiedValue::State(state) = log.newest(&label(ALICE)).unwrap() else {
+        panic!("a state")
+    };
+    let mut stolen = state.successor().unwrap();
+    stolen.reset = state.state().account_key;
+    stolen.devices = vec![phone(66)];
+    let stolen = stolen.sign(&label(ALICE), &key(66)).unwrap();
+    log.force(&VerifiedValue::State(stolen));
+    assert_eq!(first.self_check(&mut log), Ok(false));
+    log.refuses = Some("reset-cooldown");
+    assert!(first.edit(&mut log, Edit::Reset).is_err());
+    next_day(&mut first, &mut log);
+    let told = [
+        AlertKind::OwnUnexpectedVersion,
+        AlertKind::OwnUnrecognisedDevice,
+    ];
+    assert_eq!(first.told(), told);
+    log.refuses = None;
+    first.edit(&mut log, Edit::Reset).unwrap();
+    next_day(&mut first, &mut log);
+    assert_eq!(first.alerts(), []);
+    assert_eq!(log.state(&label(ALICE)).devices, [phone(1)]);
+}
+
+/// Statements 8 and 13.
+#[test]
+fn nobody_but_a_device_of_the_person_turns_verification_off() {
+    let mut log = Log::default();
+    let (mut alice, bob) = alice_and_bob(&mut log);
+    alice.check(&mut log, BOB).unwrap();
+    let VerifiedValue::State(state) = log.newest(&label(ALICE)).unwrap() else {
+        panic!("a state")
+    };
+    let mut off = state.successor().unwrap();
+    off.enrolled = false;
+    let off = off.without_signature(&label(ALICE)).unwrap();
+    log.force(&VerifiedValue::State(off));
+    assert_eq!(alice.self_check(&mut log), Ok(false));
+    assert!(alice.machine.is_on());
+    let clearance = alice.before_send(&mut log, BOB, &[phone(2), phone(66)]);
+    assert!(matches!(clearance, Clearance::No { .. }), "{clearance:?}");
+    drop(bob);
+}
+
 /// Statement 13.
 #[test]
 fn a_version_that_cannot_be_read_hides_nothing_behind_it() {
@@ -149,6 +198,9 @@ fn a_server_that_refuses_the_check_is_told_of_whatever_its_excuse() {
         Trouble::Offline,
         Trouble::Unproven,
         Trouble::HistoryChanged,
+        Trouble::Incompatible,
+        Trouble::PolicyNotMet,
+        Trouble::Stale,
     ] {
         let mut log = Log::default();
         let (mut first, _) = two_devices(&mut log);
