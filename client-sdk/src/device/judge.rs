@@ -76,6 +76,17 @@ pub(super) struct Finding {
     pub(super) changes: Vec<DeviceChange>,
 }
 
+impl Finding {
+    /// One that its kind and cause tell everything of.
+    pub(super) const fn plain(kind: AlertKind, cause: u64) -> Self {
+        Self {
+            kind,
+            cause,
+            changes: Vec::new(),
+        }
+    }
+}
+
 /// What is known of a contact before its history is judged.
 pub(super) struct Known<'a> {
     pub(super) label: &'a Label,

@@ -81,30 +81,20 @@ impl Machine {
             _ => None,
         };
         let is_of_log = (20..40).contains(&kind.map_or(0, |kind| kind as u8));
-        let changes = Vec::new;
         if let Some(kind) = kind {
             let about = if is_of_log {
                 Subject::Log
             } else {
                 subject.clone()
             };
-            let found = Finding {
-                kind,
-                cause,
-                changes: changes(),
-            };
-            self.raise(about, found, evidence, now_s);
+            self.raise(about, Finding::plain(kind, cause), evidence, now_s);
         }
         // Whatever the reason: a check that does not succeed for long must not go unnoticed.
         let is_long =
             has_passed(now_s, quiet_since_s, UNAVAILABLE_AFTER_S) && now_s > quiet_since_s;
         if is_long && (is_own || !is_of_log) && subject != Subject::Log {
-            let found = Finding {
-                kind: of(Kind::OwnUnavailable, Kind::ContactUnavailable),
-                cause: 0,
-                changes: changes(),
-            };
-            self.raise(subject, found, None, now_s);
+            let kind = of(Kind::OwnUnavailable, Kind::ContactUnavailable);
+            self.raise(subject, Finding::plain(kind, 0), None, now_s);
         }
     }
 

@@ -217,11 +217,7 @@ impl Machine {
         let is_stranger =
             matches!(level, Level::Automatic | Level::Verified) && !unlisted.is_empty();
         if is_stranger {
-            let found = Finding {
-                kind,
-                cause: number_of(&unlisted),
-                changes: Vec::new(),
-            };
+            let found = Finding::plain(kind, number_of(&unlisted));
             self.raise(subject.clone(), found, None, now_s);
         } else {
             self.resolve(subject, kind);
@@ -375,11 +371,8 @@ impl Machine {
                 }
             }
         } else {
-            let found = Finding {
-                kind: AlertKind::ContactCodeDiffers,
-                cause: number(Sha256::digest(code.to_text()).into()),
-                changes: Vec::new(),
-            };
+            let cause = number(Sha256::digest(code.to_text()).into());
+            let found = Finding::plain(AlertKind::ContactCodeDiffers, cause);
             self.raise(Subject::Contact(label.clone()), found, None, now_s);
         }
     }

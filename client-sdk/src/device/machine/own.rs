@@ -191,7 +191,9 @@ impl Machine {
             .values()
             .any(|device| *device != DeviceFacts::all());
         match is_unmet || is_lacking {
-            true if self.own.is_on => self.raise(Subject::Own, plain(kind, 0), None, now_s),
+            true if self.own.is_on => {
+                self.raise(Subject::Own, Finding::plain(kind, 0), None, now_s)
+            }
             _ => self.resolve(&Subject::Own, kind),
         }
         self.flush();
@@ -228,7 +230,7 @@ impl Machine {
             self.resolve(&Subject::Own, kind);
         } else if of_version.is_some() || has_passed(now_s, pending.since_s, MISSING_AFTER_S) {
             // Another version took its place, or none did in time.
-            let found = plain(kind, u64::from(pending.version));
+            let found = Finding::plain(kind, u64::from(pending.version));
             self.raise(Subject::Own, found, None, now_s);
         }
     }
@@ -243,7 +245,7 @@ impl Machine {
             return self.ask(Command::SelfCheck, Stage::Identifier(progress), question);
         }
         if progress.moved != 0 {
-            let found = plain(AlertKind::OwnIdentifierMoved, progress.moved);
+            let found = Finding::plain(AlertKind::OwnIdentifierMoved, progress.moved);
             self.raise(Subject::Own, found, None, now_s);
         }
         if let Some(trouble) = progress.trouble {
@@ -285,15 +287,6 @@ impl Machine {
         }
         progress.index += 1;
         self.ask_identifier(now_s, progress);
-    }
-}
-
-/// A finding that its kind and cause tell everything of.
-pub(super) const fn plain(kind: AlertKind, cause: u64) -> Finding {
-    Finding {
-        kind,
-        cause,
-        changes: Vec::new(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What goes between devices: heads of contacts, and what the person's own devices share.
 
-use super::own::plain;
 use super::stored::Entry;
 use super::{Machine, UNAVAILABLE_AFTER_S, has_passed};
 use crate::device::alert::{AlertKind, Subject};
+use crate::device::judge::Finding;
 use crate::device::own::number;
 use crate::device::protocol::{Command, Event, Outcome};
 use crate::device::trouble::Trouble;
@@ -68,7 +68,7 @@ impl Machine {
             self.dirty.insert(Entry::Own);
         } else if is_unproved && has_passed(now_s, *since_s, UNAVAILABLE_AFTER_S) {
             let cause = number(Sha256::digest(&message).into());
-            let found = plain(AlertKind::LogProofMissing, cause);
+            let found = Finding::plain(AlertKind::LogProofMissing, cause);
             self.raise(Subject::Log, found, Some(message), now_s);
         }
     }
@@ -160,7 +160,7 @@ impl Machine {
         self.own.lost_uploads = self.own.lost_uploads.saturating_add(1);
         self.dirty.extend([Entry::Own, Entry::Uploaded]);
         if self.own.lost_uploads >= LOST_UPLOADS_MAX {
-            let found = plain(AlertKind::OwnStateRolledBack, now_s / 86_400);
+            let found = Finding::plain(AlertKind::OwnStateRolledBack, now_s / 86_400);
             self.raise(Subject::Own, found, None, now_s);
         }
     }
