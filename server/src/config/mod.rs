@@ -1,5 +1,7 @@
 //! The configuration file. Every key is documented in the file that `init` writes.
 
+mod template;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::template::template;
 use crate::init::KEY_SLOTS;
 use crate::publisher::Intervals;
 use crate::sequencer::Pace;
@@ -239,83 +242,6 @@ fn read_policy(path: &Path) -> Result<Policy, ConfigError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// The text of a new configuration file.
-pub fn template(
-    origin: &str,
-    grpc_listen: SocketAddr,
-    http_listen: SocketAddr,
-    engine: Engine,
-) -> String {
-    let engine = engine.name();
-    format!(
-        r#"# Configuration of a Candor log.
-# Paths are relative to this file. Unknown keys are refused.
-
-# The log's name, in every checkpoint, for ever. Devices and witnesses know the log by it.
-origin = "{origin}"
-
-# Directory of the store. Losing it is losing the log; restoring an old copy is refused, see anchor.
-store = "store"
-
-# What keeps the store: "fjall" or "sled". A store is opened by the engine that made it only.
-engine = "{engine}"
-
-# The newest signed checkpoint. It keeps a store that was restored from a backup from signing a
-# second history. Put it on another disk than the store, and never restore it from a backup.
-anchor = "anchor"
-
-# Directory of the secret keys: log-ed25519, log-ml-dsa-44, vrf. Keys that are not plain files there
-# have a line in the table [key] at the end of this file, see docs/keys.md.
-keys = "keys"
-
-# The witnesses that are asked, and the quorum that publication needs (c2sp.org/tlog-policy).
-policy = "policy.txt"
-
-# A second policy, of witnesses that accept heads only so often. Devices may ask for the newest
-# head that satisfies it, beside the published one. See [witness_interval_s] below.
-# second_policy = "second-policy.txt"
-
-# File of the token that registrars show to submit updates.
-registrar_token = "registrar-token"
-
-# Where devices, registrars, auditors and witnesses connect (gRPC, plain text: put TLS in front).
-grpc_listen = "{grpc_listen}"
-
-# Where tiles, /checkpoint, /livez, /readyz, /metrics and the status page are served (HTTP).
-http_listen = "{http_listen}"
-
-# Least time between two epochs. An update on an idle log does not wait for it.
-epoch_interval_ms = 1000
-
-# An epoch without updates is appended after this time, so that heads stay fresh.
-heartbeat_ms = 60000
-
-# Most updates of an epoch, at most 65536.
-epoch_updates_max = 16384
-
-# Least time between two resets of an account's key, in seconds, at most 30 days; 0 is none.
-# An account's devices check it every day: a reset that stays for a day is seen by all of them.
-reset_cooldown_s = 86400
-
-# Least capability of every device of an account that has verification on; 0 asks for nothing.
-# What the numbers mean is the application's affair.
-enrolled_capability = 0
-
-# Memory for what is read often: accounts, parts of the tree, rows. The upper part of the tree and
-# write buffers come on top, see docs/operating.md.
-cache_mib = 256
-
-# Free disk space below which updates are refused. The engine needs it to tidy up.
-disk_reserve_mib = 1024
-
-# Least time between two submissions to a witness, in seconds, for witnesses that accept only so
-# many a day: by the name that the policy gives the witness. Others are asked for every head.
-# [witness_interval_s]
-# "witness.example" = 60
-"#
-    )
 }
 
 #[cfg(test)]

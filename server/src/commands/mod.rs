@@ -1,0 +1,39 @@
+//! What `candor-server` does at a terminal: a file for each command.
+
+mod encrypt_key;
+mod init;
+mod run;
+
+use candor_host::logging;
+use clap::Subcommand;
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Makes a new log: keys, a commented configuration, an empty store. Overwrites nothing.
+    Init(init::Arguments),
+    /// Encrypts a plain key file: writes the key beside it, with `.enc` behind its name.
+    EncryptKey(encrypt_key::Arguments),
+    /// Serves a log until SIGINT or SIGTERM.
+    Run(run::Arguments),
+}
+
+impl Command {
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// One line that says what an operator can do.
+    pub fn perform(self) -> Result<(), String> {
+        match self {
+            Self::Init(arguments) => init::perform(&arguments),
+            Self::EncryptKey(arguments) => encrypt_key::perform(&arguments),
+            Self::Run(arguments) => run::perform(&arguments),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+fn told(error: impl std::error::Error) -> String {
+    logging::with_sources(&error)
+}
