@@ -2,28 +2,25 @@
 //!
 //! It speaks HTTP/1.1 only, so a connection carries one request at a time, and the limit on
 //! connections is the limit on requests. Whoever sends its header or body slowly, or reads the
-//! answer slowly, is bounded in time; whoever sends much, in bytes. When all connections are
-//! taken, further ones wait in the kernel's queue rather than in our memory. TLS is the business
-//! of a proxy in front.
+//! answer slowly, is bounded in time; whoever sends much, in bytes. How many connect is the
+//! [`Listener`]'s business.
 
-use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
+
+use crate::listener::{Accepted, Listener, Places};
 
 /// What one listener grants its peers.
 #[derive(Clone, Copy, Debug)]
@@ -58,35 +55,33 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How many connections a [`Listener`] is to grant; one network gets a quarter of them.
+    pub const fn places(&self) -> Places {
+        Places {
+            connections: self.connections,
+            of_network: self.connections.div_ceil(4),
+        }
+    }
+}
+
 /// Serves `router` to whoever connects to `listener`, until `shutdown` is cancelled and the
-/// requests in flight are answered.
+/// requests in flight are answered. Requests carry the extension [`crate::listener::Peer`].
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
     let router = bounded(router, limits);
-    let permits = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     loop {
-        // The permit comes before the connection: what cannot be served is not accepted.
-        let next = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (
-                permit.expect("the semaphore is never closed"),
-                accept(&listener).await,
-            )
-        };
-        let (permit, stream) = tokio::select! {
-            accepted = next => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = shutdown.cancelled() => break,
         };
-        let connection = serve_connection(stream, router.clone(), limits, shutdown.clone());
-        connections.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        connections.spawn(serve_connection(accepted, router, limits, shutdown));
     }
     drop(listener);
     connections.close();
@@ -94,7 +89,7 @@ pub async fn serve(
 }
 
 /// Puts the limits on requests around `router`.
-pub(crate) fn bounded(router: Router, limits: Limits) -> Router {
+pub fn bounded(router: Router, limits: Limits) -> Router {
     router
         // Ours is the only limit on bodies.
         .layer(DefaultBodyLimit::disable())
@@ -106,44 +101,26 @@ pub(crate) fn bounded(router: Router, limits: Limits) -> Router {
         .layer(CatchPanicLayer::new())
 }
 
-/// The next connection. Errors of one connection are passed over; when the process has no
-/// descriptors left, this waits rather than spins.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    let mut delay = ACCEPT_DELAY_MIN;
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, delay_ms = delay.as_millis(), "could not accept");
-                tokio::time::sleep(delay).await;
-                delay = (delay * 2).min(ACCEPT_DELAY_MAX);
-            }
-        }
-    }
-}
-
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
-}
-
 async fn serve_connection(
-    stream: TcpStream,
+    accepted: Accepted,
     router: Router,
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    // Fails only for a connection that is gone, which serving it finds out too.
-    let _ = stream.set_nodelay(true);
+    let secured = tokio::select! {
+        secured = accepted.secure() => secured,
+        () = shutdown.cancelled() => return,
+    };
+    let Ok(connected) = secured else { return };
+    let router = router.layer(Extension(connected.peer));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEADER_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(connected.stream),
+            TowerToHyperService::new(router),
+        );
     let mut connection = pin!(connection);
     // How a connection ends is the peer's affair: nothing to log.
     tokio::select! {
@@ -158,17 +135,17 @@ async fn serve_connection(
 /// Longest request line and header in bytes: the longest path of a tile is far below.
 pub(crate) const HEADER_BYTES_MAX: usize = 16 << 10;
 
-const ACCEPT_DELAY_MIN: Duration = Duration::from_millis(5);
-const ACCEPT_DELAY_MAX: Duration = Duration::from_secs(1);
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::tls::Protocol;
     use axum::body::Bytes;
     use axum::routing::{get, post};
     use std::net::SocketAddr;
+    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -220,6 +197,12 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let shutdown = CancellationToken::new();
+            // All come from one address here.
+            let places = Places {
+                of_network: limits.connections,
+                ..limits.places()
+            };
+            let listener = Listener::new(listener, None, Protocol::Http1, places);
             let task = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
             Self {
                 address,

@@ -1,27 +1,106 @@
-//! HTTP/2 on a connection that stands already, for a server that dialled it.
+//! HTTP/2 on a connection that stands already: one that a gRPC listener accepted, or one that a
+//! server dialled.
 //!
-//! Whoever asks at the other end is as little trusted as whoever connects to [`crate::http`], and
-//! has the same [`Limits`]. The connection lives as long as its peer answers pings.
+//! Whoever asks at the other end is as little trusted as whoever connects to [`crate::http`]. The
+//! connection lives as long as its peer answers pings, and no longer than its limits say.
 
-use std::pin::pin;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::http::{HEADER_BYTES_MAX, Limits, bounded};
+use crate::http::HEADER_BYTES_MAX;
 
-/// Serves `router` on `stream` until the peer ends the connection or breaks it, or `shutdown` is
-/// cancelled and the requests in flight are answered. When it returns, no request is in work.
-///
-/// Of `limits`, `connections` is how many requests may be in flight, `header_timeout` how often the
-/// peer is asked for a sign of life and how long it may take to give one; `connection_lifetime`
-/// says nothing here.
+/// What one connection grants its peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Limits {
+    /// Most requests in flight.
+    pub requests: u32,
+    /// How often the peer is asked for a sign of life, and how long it may take to give one.
+    pub ping: Duration,
+    /// How long the connection lives, if that is limited.
+    pub lifetime: Option<Duration>,
+    /// How long the requests in flight may take once the connection is to close.
+    pub drain: Duration,
+}
+
+/// What every connection of HTTP/2 begins with (RFC 9113, section 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A stream of which the [`PREFACE`] was read already, and is read again.
+pub struct Prefaced<S> {
+    left: &'static [u8],
+    stream: S,
+}
+
+impl<S> Prefaced<S> {
+    /// Puts the preface before what `stream` has left.
+    pub const fn new(stream: S) -> Self {
+        Self {
+            left: PREFACE,
+            stream,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prefaced<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let (now, later) = self.left.split_at(self.left.len().min(buffer.remaining()));
+        buffer.put_slice(now);
+        self.left = later;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prefaced<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Serves `router` on `stream` until the peer ends the connection or breaks it, its lifetime is
+/// over, or `shutdown` is cancelled and the requests in flight are answered. When it returns, no
+/// request is in work.
 ///
 /// # Errors
 ///
@@ -29,7 +108,7 @@ use crate::http::{HEADER_BYTES_MAX, Limits, bounded};
 pub async fn serve_connection<S>(
     stream: S,
     router: Router,
-    limits: Limits,
+    limits: Http2Limits,
     shutdown: &CancellationToken,
 ) -> Result<(), hyper::Error>
 where
@@ -39,21 +118,27 @@ where
     let ended = {
         let connection = http2::Builder::new(requests.clone())
             .timer(TokioTimer::new())
-            .keep_alive_interval(limits.header_timeout)
-            .keep_alive_timeout(limits.header_timeout)
-            .max_concurrent_streams(u32::try_from(limits.connections).unwrap_or(u32::MAX))
+            .keep_alive_interval(limits.ping)
+            .keep_alive_timeout(limits.ping)
+            .max_concurrent_streams(limits.requests)
             .max_header_list_size(HEADER_BYTES_MAX as u32)
             .max_send_buf_size(SEND_BUFFER_BYTES)
-            .serve_connection(
-                TokioIo::new(stream),
-                TowerToHyperService::new(bounded(router, limits)),
-            );
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let mut connection = pin!(connection);
+        let is_over = async {
+            match limits.lifetime {
+                Some(lifetime) => tokio::time::sleep(lifetime).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             ended = connection.as_mut() => ended,
-            () = shutdown.cancelled() => {
+            () = async { tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = is_over => {}
+            } } => {
                 connection.as_mut().graceful_shutdown();
-                let drained = tokio::time::timeout(limits.drain_timeout, connection);
+                let drained = tokio::time::timeout(limits.drain, connection);
                 drained.await.unwrap_or(Ok(()))
             }
         }
@@ -84,19 +169,19 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::io::AsyncWriteExt as _;
 
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
     /// How the connection of a peer ends that sends these bytes and then stays silent.
     async fn ended(bytes: &[u8]) -> Result<(), hyper::Error> {
         let (ours, mut theirs) = tokio::io::duplex(1 << 20);
         theirs.write_all(bytes).await.unwrap();
-        let limits = Limits {
-            header_timeout: Duration::from_millis(20),
-            ..Limits::default()
+        let limits = Http2Limits {
+            requests: 1,
+            ping: Duration::from_millis(20),
+            lifetime: None,
+            drain: Duration::ZERO,
         };
         let shutdown = CancellationToken::new();
         let served = serve_connection(ours, Router::new(), limits, &shutdown);

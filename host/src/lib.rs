@@ -4,8 +4,8 @@
 //! # What is in scope
 //!
 //! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
-//! the HTTP listener ([`http`]), HTTP on dialled connections ([`http2`]), outgoing HTTP
-//! ([`fetch`]), TLS set-up ([`tls`]), [`logging`], [`metrics`] and [`shutdown`]; with the feature
+//! accepting connections ([`listener`]), HTTP ([`http`]) and gRPC ([`mod@grpc`]) on them, HTTP/2 on
+//! any connection ([`http2`]), outgoing HTTP ([`fetch`]), TLS and its certificates ([`tls`]), [`logging`], [`metrics`] and [`shutdown`]; with the feature
 //! `keys`: signing [`keys`], wherever they are.
 //!
 //! # What is out of scope
@@ -18,11 +18,15 @@ pub mod key_file;
 #[cfg(feature = "edge")]
 pub mod fetch;
 #[cfg(feature = "edge")]
+pub mod grpc;
+#[cfg(feature = "edge")]
 pub mod http;
 #[cfg(feature = "edge")]
 pub mod http2;
 #[cfg(feature = "keys")]
 pub mod keys;
+#[cfg(feature = "edge")]
+pub mod listener;
 #[cfg(feature = "edge")]
 pub mod logging;
 #[cfg(feature = "edge")]

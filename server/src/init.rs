@@ -4,15 +4,18 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use candor_core::Hash;
-use candor_core::crypto::VrfSecretKey;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use candor_core::crypto::{Ed25519SecretKey, VrfSecretKey};
 use candor_core::epoch::LogConfig;
 use candor_core::note::{Algorithm, KeyName, KeyNameError, VerifierKey};
 use candor_host::durable::{self, WriteError};
-use candor_host::key_file::KeyKind;
+use candor_host::key_file::{self, KeyKind, SecretSeed};
 use candor_host::keys::{KeyError, KeyLoader, KeySlot, KeyTable, KeyTableError, Keyring};
 use thiserror::Error;
 
+use crate::access::Role;
+use crate::access::token;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, template};
 use crate::ledger::Ledger;
@@ -106,6 +109,12 @@ pub const KEY_SLOTS: [KeySlot; 3] = [
 /// The directory of the keys in the log's.
 pub const KEY_DIRECTORY: &str = "keys";
 
+/// The file of the key that signs tokens, among the keys.
+const ISSUER_FILE: &str = "token-issuer";
+
+/// How long a registrar's first token is good for, in seconds: 90 days.
+const FIRST_TOKEN_S: u64 = 90 * 86_400;
+
 /// The name of the configuration file in a log's directory.
 pub const CONFIG_FILE: &str = "server.toml";
 
@@ -139,24 +148,29 @@ pub fn init(
     for slot in &KEY_SLOTS {
         loader.create(slot)?;
     }
-    let mut token = [0; 32];
-    getrandom::fill(&mut token)?;
-    // A digest prints as lower-case hexadecimal.
-    let token = Hash(token);
-    durable::create_new(
-        &directory.join("registrar-token"),
-        format!("{token}\n").as_bytes(),
-    )?;
+    let issuer = create_issuer(directory, &key_directory, origin)?;
     let log_keys = LogKeys::open(loader, origin)?;
     let verifier_keys = log_keys.signer.keys();
     let policy = policy_template(&verifier_keys);
     durable::create_new(&directory.join("policy.txt"), policy.as_bytes())?;
-    let text = template(origin, grpc_listen, http_listen, engine) + &keys.to_toml();
+    let text = template(origin, grpc_listen, http_listen, engine, &issuer) + &keys.to_toml();
     // Last, so that a configuration stands for a whole log.
     create_log(engine, &directory.join("store"), &log_keys)?;
     durable::create_new(&config_path, text.as_bytes())?;
     Config::read(&config_path)?;
     Ok((config_path, verifier_keys))
+}
+
+/// Makes the key that signs tokens and a registrar's first token; the public key in base64.
+fn create_issuer(directory: &Path, keys: &Path, origin: &str) -> Result<String, InitError> {
+    let seed = SecretSeed::generate()?;
+    key_file::create(&keys.join(ISSUER_FILE), KeyKind::Ed25519, &seed)?;
+    let key = Ed25519SecretKey::from_seed(seed.expose());
+    let expires_s = Clock::system().now_s() + FIRST_TOKEN_S;
+    let token = token::issue(&key, origin, "registrar", &[Role::Update], expires_s);
+    let path = directory.join("registrar-token");
+    durable::create_new(&path, format!("{token}\n").as_bytes())?;
+    Ok(STANDARD.encode(key.public_key().as_bytes()))
 }
 
 fn create_log(engine: Engine, store: &Path, keys: &LogKeys) -> Result<(), InitError> {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use candor_core::note::{Algorithm, Checkpoint, LogVerifier, VerifierKey};
 use candor_host::durable::{self, ReadError};
 use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
+use candor_host::tls::{PlainText, TlsFiles};
 use serde::Deserialize;
 use tonic::transport::Uri;
 
 use crate::bastion::{self, Place, PlaceError};
 use crate::cosigner::KEY_SLOTS;
+use crate::dial::{self, LogAddress, TokenFileError};
 use crate::gossip::{self, Peer, PeerError, Times};
 use crate::lists::{LISTS_MAX, ListSource, ListSourceError};
 use crate::logs::LOGS_MAX;
@@ -103,10 +105,24 @@ pub enum ConfigError {
         origin: String,
     },
     /// A log's gRPC address cannot be used.
-    #[error("log {log}: the gRPC address must be http://host:port (what it sends is verified)")]
+    #[error("log {log}: the gRPC address must be http(s)://host[:port]")]
     Grpc {
         /// Which `[[log]]`, counted from 1.
         log: usize,
+    },
+    /// A log's token cannot be shown.
+    #[error("log {log}: {source}")]
+    GrpcToken {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+        /// What is wrong.
+        source: TokenFileError,
+    },
+    /// A listener would speak plain text where it may not.
+    #[error("{key} must be {}", PlainText::EXPECTED)]
+    PlainText {
+        /// The listener's key.
+        key: &'static str,
     },
     /// More logs than a witness takes.
     #[error("{count} logs are more than {LOGS_MAX}")]
@@ -167,6 +183,9 @@ struct File {
     http: SocketAddr,
     #[serde(default = "default_grpc")]
     grpc: SocketAddr,
+    #[serde(default)]
+    plain_text: PlainText,
+    tls: Option<TlsFiles>,
     #[serde(default = "default_keys")]
     keys: PathBuf,
     #[serde(default)]
@@ -195,6 +214,7 @@ struct LogFile {
     origin: Option<String>,
     vkeys: Vec<String>,
     grpc: Option<String>,
+    grpc_token: Option<PathBuf>,
     url: Option<String>,
     qpd: Option<NonZeroU32>,
 }
@@ -225,7 +245,7 @@ pub struct LogConfig {
     /// The keys that it signs with.
     pub verifier: LogVerifier,
     /// Where it serves its audit feed, if its map is to be checked.
-    pub grpc: Option<Uri>,
+    pub grpc: Option<LogAddress>,
     /// Where its tiles are, without a slash at the end, if it is to be asked for proofs.
     pub tiles: Option<String>,
     /// How many requests it may make a day, if that is to be limited.
@@ -242,6 +262,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Where it listens for gRPC.
     pub grpc: SocketAddr,
+    /// The certificates of both, if they have some.
+    pub tls: Option<TlsFiles>,
     /// Its keys.
     pub keys: Keyring,
     /// The directory of the keys' plain files.
@@ -289,6 +311,15 @@ impl Config {
         if file.map_wait_ms > MAP_WAIT_MS_MAX {
             return Err(ConfigError::MapWait);
         }
+        for (key, address) in [("http", file.http), ("grpc", file.grpc)] {
+            if file.tls.is_none() && !file.plain_text.allows(address) {
+                return Err(ConfigError::PlainText { key });
+            }
+        }
+        let mut tls = file.tls;
+        if let Some(tls) = &mut tls {
+            tls.resolve(directory);
+        }
         let state = directory.join(file.state);
         let key_directory = directory.join(file.keys);
         let anchor = file.anchor.map(|path| directory.join(path));
@@ -296,6 +327,7 @@ impl Config {
             name: file.name,
             http: file.http,
             grpc: file.grpc,
+            tls,
             keys: Keyring::new(&key_directory, file.key.resolve(directory, &KEY_SLOTS)?),
             key_directory,
             bastions: bastion::check(file.bastion, directory)?,
@@ -305,7 +337,7 @@ impl Config {
             evidence: state.join("evidence"),
             map_wait: Duration::from_millis(file.map_wait_ms),
             log_format: file.log_format,
-            logs: check_logs(file.log)?,
+            logs: check_logs(file.log, directory)?,
             lists: check_lists(file.lists, directory)?,
         })
     }
@@ -332,14 +364,17 @@ fn check_lists(lists: Vec<String>, directory: &Path) -> Result<Vec<ListSource>, 
     checked.collect()
 }
 
-fn check_logs(files: Vec<LogFile>) -> Result<BTreeMap<String, LogConfig>, ConfigError> {
+fn check_logs(
+    files: Vec<LogFile>,
+    directory: &Path,
+) -> Result<BTreeMap<String, LogConfig>, ConfigError> {
     if files.len() > LOGS_MAX {
         return Err(ConfigError::LogCount { count: files.len() });
     }
     let mut logs = BTreeMap::new();
     for (at, file) in files.into_iter().enumerate() {
         let number = at + 1;
-        let log = check_log(number, file)?;
+        let log = check_log(number, file, directory)?;
         let origin = log.verifier.origin().to_owned();
         if logs.insert(origin.clone(), log).is_some() {
             return Err(ConfigError::Repeated {
@@ -351,7 +386,7 @@ fn check_logs(files: Vec<LogFile>) -> Result<BTreeMap<String, LogConfig>, Config
     Ok(logs)
 }
 
-fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
+fn check_log(log: usize, file: LogFile, directory: &Path) -> Result<LogConfig, ConfigError> {
     if file.vkeys.is_empty() || file.vkeys.len() > LOG_KEYS_MAX {
         let count = file.vkeys.len();
         return Err(ConfigError::KeyCount { log, count });
@@ -375,10 +410,9 @@ fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
     };
     Checkpoint::new(&origin, 0, candor_core::Hash::EMPTY_LOG)
         .map_err(|_| ConfigError::Origin { log })?;
-    let grpc = file
-        .grpc
-        .map(|text| check_address(log, &text))
-        .transpose()?;
+    let token = file.grpc_token.map(|path| directory.join(path));
+    let address = |text: String| check_address(log, &text, token.as_deref());
+    let grpc = file.grpc.map(address).transpose()?;
     let tiles = file.url.map(|text| check_tiles(log, &text)).transpose()?;
     Ok(LogConfig {
         verifier: LogVerifier::new(&origin, keys),
@@ -388,14 +422,14 @@ fn check_log(log: usize, file: LogFile) -> Result<LogConfig, ConfigError> {
     })
 }
 
-fn check_address(log: usize, text: &str) -> Result<Uri, ConfigError> {
+fn check_address(log: usize, text: &str, token: Option<&Path>) -> Result<LogAddress, ConfigError> {
     let uri: Uri = text.parse().map_err(|_| ConfigError::Grpc { log })?;
-    let is_plain = uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/");
-    if is_plain && uri.authority().is_some() {
-        Ok(uri)
-    } else {
-        Err(ConfigError::Grpc { log })
+    if !dial::is_address(&uri) {
+        return Err(ConfigError::Grpc { log });
     }
+    let authorization = token.map(dial::authorization).transpose();
+    let authorization = authorization.map_err(|source| ConfigError::GrpcToken { log, source })?;
+    Ok(LogAddress { uri, authorization })
 }
 
 /// What tiles say is verified, so that the way they come does not matter.

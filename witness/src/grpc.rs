@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, LOG_SIZE_MAX};
 use candor_core::note::{AddCheckpoint, BodyError, SignedNote, encode_cosignatures};
+use candor_host::grpc::{self, within};
+use candor_host::http2::Http2Limits;
+use candor_host::listener::Listener;
 use candor_proto::hashes_from_wire;
 use candor_proto::v1::add_checkpoint_response::Outcome as Answer;
 use candor_proto::v1::witness_server::{self, WitnessServer};
@@ -13,10 +16,8 @@ use candor_proto::v1::{
     AddCheckpointRequest, AddCheckpointResponse, DESCRIPTORS, GetCheckpointRequest,
     GetCheckpointResponse,
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 
 use crate::decision::Refusal;
@@ -32,20 +33,17 @@ const CALLS_MAX: u32 = 64;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection whose peer is gone is closed after both.
-const PING_INTERVAL: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection grants. A peer that is gone is noticed by pings; its calls are short, so
+/// that the end of a connection interrupts none.
+const LIMITS: Http2Limits = Http2Limits {
+    requests: CALLS_MAX,
+    ping: Duration::from_secs(30),
+    lifetime: Some(Duration::from_secs(3600)),
+    drain: CALL_TIMEOUT,
+};
 
 /// Serves gRPC until `shutdown` is cancelled and the calls in flight are answered.
-///
-/// # Errors
-///
-/// The environment's fault.
-pub async fn serve(
-    listener: TcpListener,
-    witness: Arc<Witness>,
-    shutdown: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
+pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: CancellationToken) {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<WitnessServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -59,20 +57,17 @@ pub async fn serve(
     let service = WitnessServer::new(Service { witness })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Server::builder()
-        .timeout(CALL_TIMEOUT)
-        .max_concurrent_streams(CALLS_MAX)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+    let mut routes = Routes::builder();
+    routes
         .add_service(health)
         .add_service(reflection)
-        .add_service(service)
-        .add_optional_service(gossip)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.cancelled_owned(),
-        )
-        .await
+        .add_service(service);
+    if let Some(gossip) = gossip {
+        routes.add_service(gossip);
+    }
+    let routes = routes.routes().prepare().into_axum_router();
+    let routes = within(routes, CALL_TIMEOUT);
+    grpc::serve(listener, routes, LIMITS, shutdown).await;
 }
 
 struct Service {

@@ -105,9 +105,18 @@ const TEMPLATE: &str = r#"# Configuration of candor-witness. Paths are relative 
 # vkeys, so a new name is a new witness.
 name = NAME
 
-# Where requests are answered. TLS is the business of a proxy in front.
+# Where requests are answered.
 # http = "127.0.0.1:7380"
 # grpc = "127.0.0.1:7381"
+
+# Without a table [tls] both are plain text, and on loopback addresses only. Where something in front
+# encrypts, or everybody may read along, say so: "anywhere".
+# plain_text = "loopback"
+#
+# Certificates of both, in PEM. Changed files are taken up within seconds.
+# [tls]
+# certificate = "tls/chain.pem"
+# key = "tls/key.pem"
 
 # The directory of the keys' plain files. Other places for a key, see docs/keys.md:
 #
@@ -156,8 +165,9 @@ name = NAME
 # vkeys = ["..."]     the keys it signs checkpoints with
 # origin = "..."      only if its keys have another name
 # qpd = 86400         how often it may grow a day; without it, as often as it likes
-# grpc = "http://..." address of a Candor log's gRPC, to check its map; without it only the log is
+# grpc = "https://..." address of a Candor log's gRPC, to check its map; without it only the log is
 #                     witnessed
+# grpc_token = "..."  file of the token that the log wants to see, if it does
 # url = "https://..." where its tiles are (c2sp.org/tlog-tiles), to have it prove that peers were
 #                     shown the same history
 "#;

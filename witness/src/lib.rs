@@ -23,6 +23,7 @@ pub mod bastion;
 pub mod config;
 pub mod cosigner;
 pub mod decision;
+pub mod dial;
 pub mod evidence;
 pub mod gossip;
 pub mod grpc;

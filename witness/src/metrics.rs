@@ -166,6 +166,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Where others count.
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// All metrics, as a scraper reads them.
     pub fn text(&self) -> String {
         self.registry.text()

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use candor_host::listener::Listener;
+use candor_host::tls::{Certificates, Protocol, TlsFileError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,9 +67,9 @@ pub enum ServerError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The gRPC listener failed.
-    #[error("the gRPC listener failed")]
-    Grpc(#[from] tonic::transport::Error),
+    /// The files of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
     /// The state could not be written: the outcome of the last change is unknown until the next
     /// start reads it.
     #[error("the state could not be written; start again to find out how far it came")]
@@ -87,6 +89,7 @@ pub struct Server {
     bastions: Vec<Bastion>,
     http: TcpListener,
     grpc: TcpListener,
+    certificates: Option<Arc<Certificates>>,
     writer: WriterThread,
     store_stopped: CancellationToken,
 }
@@ -105,6 +108,11 @@ impl Server {
         let store_stopped = CancellationToken::new();
         let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())
             .map_err(ServerError::Store)?;
+        let certificates = config.tls.map(|files| {
+            let certificates = Certificates::open(files, metrics.registry())?;
+            Ok::<_, TlsFileError>(Arc::new(certificates))
+        });
+        let certificates = certificates.transpose()?;
         let http = listen(config.http).await?;
         let grpc = listen(config.grpc).await?;
         let evidence = Evidence::open(&config.evidence).map_err(ServerError::Evidence)?;
@@ -138,6 +146,7 @@ impl Server {
             followers,
             http,
             grpc,
+            certificates,
             writer,
             store_stopped,
         })
@@ -166,7 +175,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Grpc`], [`ServerError::StoreFailed`] or [`ServerError::StorePanicked`].
+    /// [`ServerError::StoreFailed`] or [`ServerError::StorePanicked`].
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), ServerError> {
         let stop = shutdown.child_token();
         let tasks = TaskTracker::new();
@@ -192,13 +201,21 @@ impl Server {
         for bastion in self.bastions {
             tasks.spawn(bastion.run(router.clone(), stop.clone()));
         }
-        tasks.spawn(candor_host::http::serve(
+        let certificates = self.certificates;
+        if let Some(certificates) = &certificates {
+            tasks.spawn(Arc::clone(certificates).follow(stop.clone()));
+        }
+        let limits = http::limits();
+        let listener = Listener::new(
             self.http,
-            router,
-            http::limits(),
-            stop.clone(),
-        ));
-        let grpc = grpc::serve(self.grpc, Arc::clone(&self.witness), stop.clone());
+            certificates.clone(),
+            Protocol::Http1,
+            limits.places(),
+        );
+        let serving = candor_host::http::serve(listener, router, limits, stop.clone());
+        tasks.spawn(serving);
+        let listener = Listener::new(self.grpc, certificates, Protocol::Http2, limits.places());
+        let grpc = grpc::serve(listener, Arc::clone(&self.witness), stop.clone());
         let mut grpc = tasks.spawn(grpc);
         let ended = tokio::select! {
             ended = &mut grpc => Some(ended),
@@ -215,7 +232,7 @@ impl Server {
                 Err(_) => {
                     grpc.abort();
                     is_drained = false;
-                    Ok(Ok(()))
+                    Ok(())
                 }
             },
         };
@@ -233,7 +250,8 @@ impl Server {
             Ok(Ok(result)) => result.map_err(ServerError::StoreFailed)?,
             Ok(Err(_)) | Err(_) => return Err(ServerError::StorePanicked),
         }
-        Ok(ended.unwrap_or(Ok(()))?)
+        let _ended = ended; // A panic of the listener was told when it happened.
+        Ok(())
     }
 }
 

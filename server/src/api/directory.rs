@@ -12,6 +12,7 @@ use candor_proto::v1::{
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{LOOKUP_TIMEOUT, Service, head_answer, second_answer};
+use crate::access::{Caller, Role};
 use crate::head::Published;
 use crate::lookup::prove_account;
 
@@ -28,10 +29,12 @@ impl Directory for Service {
         &self,
         request: Request<LookupRequest>,
     ) -> Result<Response<LookupResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         let query = request
             .query
             .ok_or_else(|| Status::invalid_argument("query is missing"))?;
+        may_ask(caller.as_ref(), std::slice::from_ref(&query))?;
         let published = self.published()?;
         let mut accounts = answer(self, &published, vec![query]).await?;
         let (head, consistency) = answer_head(
@@ -61,10 +64,12 @@ impl Directory for Service {
         &self,
         request: Request<LookupBatchRequest>,
     ) -> Result<Response<LookupBatchResponse>, Status> {
+        let caller = caller(&request);
         let request = request.into_inner();
         if request.queries.len() > BATCH_QUERIES_MAX {
             return Err(Status::invalid_argument("a batch holds at most 64 queries"));
         }
+        may_ask(caller.as_ref(), &request.queries)?;
         let published = self.published()?;
         let accounts = answer(self, &published, request.queries).await?;
         let (head, consistency) = answer_head(
@@ -89,6 +94,20 @@ impl Directory for Service {
             second,
         }))
     }
+}
+
+/// Who asks, as the gate found out.
+fn caller<T>(request: &Request<T>) -> Option<Caller> {
+    request.extensions().get::<Caller>().cloned()
+}
+
+/// Older versions are for those who may monitor.
+fn may_ask(caller: Option<&Caller>, queries: &[v1::Query]) -> Result<(), Status> {
+    if queries.iter().all(|query| query.from_version.is_none()) {
+        return Ok(());
+    }
+    let unknown = || Status::internal("a call passed no gate");
+    caller.ok_or_else(unknown)?.may(Role::Monitor)
 }
 
 /// The head, unless the caller has just this one.

@@ -1,8 +1,9 @@
 //! The gRPC services: each a thin edge that checks a request's shape, asks the part of the server
-//! that knows, and puts the answer into a message. Nothing here decides anything.
+//! that knows, and puts the answer into a message. Nothing here decides anything. Who may call what
+//! is [`crate::access`]'s business, but for the one question that the message answers: whether
+//! older versions are asked for.
 
 mod audit;
-mod auth;
 mod directory;
 mod log;
 mod registrar;
@@ -21,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
 
-pub use self::auth::RegistrarToken;
 use crate::head::{Published, PublishedHead, SignedHead};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
@@ -54,8 +54,6 @@ pub struct Service {
     pub admission: Admission,
     /// Compute search keys that are not stored.
     pub ladders: Ladders,
-    /// Who may submit updates.
-    pub registrar: Arc<RegistrarToken>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Turns to read the store.

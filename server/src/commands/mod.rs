@@ -3,6 +3,7 @@
 mod encrypt_key;
 mod init;
 mod run;
+mod token;
 
 use candor_host::logging;
 use clap::Subcommand;
@@ -14,6 +15,8 @@ pub enum Command {
     Init(init::Arguments),
     /// Encrypts a plain key file: writes the key beside it, with `.enc` behind its name.
     EncryptKey(encrypt_key::Arguments),
+    /// Makes a bearer token, and prints it.
+    Token(token::Arguments),
     /// Serves a log until SIGINT or SIGTERM.
     Run(run::Arguments),
 }
@@ -28,6 +31,7 @@ impl Command {
         match self {
             Self::Init(arguments) => init::perform(&arguments),
             Self::EncryptKey(arguments) => encrypt_key::perform(&arguments),
+            Self::Token(arguments) => token::perform(&arguments),
             Self::Run(arguments) => run::perform(&arguments),
         }
     }

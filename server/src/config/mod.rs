@@ -1,5 +1,6 @@
 //! The configuration file. Every key is documented in the file that `init` writes.
 
+mod access;
 mod template;
 
 use std::collections::BTreeMap;
@@ -11,10 +12,13 @@ use candor_core::limits::{EPOCH_INSERTS_MAX, POLICY_BYTES_MAX};
 use candor_core::note::{KeyName, Policy, PolicyParseError};
 use candor_host::durable;
 use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
+use candor_host::tls::{PlainText, TlsFiles};
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::access::{AccessTable, ClientTable, IssuerTable};
 pub use self::template::template;
+use crate::clock::Clock;
 use crate::init::KEY_SLOTS;
 use crate::publisher::Intervals;
 use crate::sequencer::Pace;
@@ -89,12 +93,19 @@ pub struct Config {
     /// A second witness policy, of witnesses that accept heads only so often.
     #[serde(default)]
     pub second_policy: Option<PathBuf>,
-    /// File of the registrar's token.
-    pub registrar_token: PathBuf,
     /// Where gRPC is served.
     pub grpc_listen: SocketAddr,
     /// Where tiles, health and metrics are served.
     pub http_listen: SocketAddr,
+    /// Where plain text is spoken when there is no table `[tls]`.
+    #[serde(default)]
+    pub plain_text: PlainText,
+    /// Certificates of both listeners.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
+    /// Who may do what.
+    #[serde(default)]
+    pub access: AccessTable,
     /// Least time between two epochs in milliseconds.
     pub epoch_interval_ms: u64,
     /// Time after which an empty epoch is appended, in milliseconds.
@@ -135,14 +146,16 @@ impl Config {
             keys,
             policy,
             second_policy,
-            registrar_token,
             ..
         } = &mut config;
-        let files = [store, anchor, keys, policy, registrar_token];
+        let files = [store, anchor, keys, policy];
         for file in files.into_iter().chain(second_policy) {
             *file = base.join(&*file);
         }
         config.key = std::mem::take(&mut config.key).resolve(base, &KEY_SLOTS)?;
+        if let Some(tls) = &mut config.tls {
+            tls.resolve(base);
+        }
         config.check()?;
         Ok(config)
     }
@@ -159,6 +172,14 @@ impl Config {
         };
         let name = "a name of 1 to 255 bytes without spaces and plus signs";
         within("origin", KeyName::new(&self.origin).is_ok(), name)?;
+        for (key, address) in [
+            ("grpc_listen", self.grpc_listen),
+            ("http_listen", self.http_listen),
+        ] {
+            let fits = self.tls.is_some() || self.plain_text.allows(address);
+            within(key, fits, PlainText::EXPECTED)?;
+        }
+        self.access.access(&self.origin, Clock::system())?;
         let interval = self.epoch_interval_ms <= 60_000;
         within("epoch_interval_ms", interval, "at most 60000")?;
         let heartbeat = (1_000..=3_600_000).contains(&self.heartbeat_ms)
@@ -258,7 +279,7 @@ mod tests {
 
     fn text() -> String {
         let any = "127.0.0.1:0".parse().unwrap();
-        template("log.example", any, any, Engine::Fjall)
+        template("log.example", any, any, Engine::Fjall, "")
     }
 
     #[test]
@@ -294,6 +315,7 @@ mod tests {
             ("epoch_updates_max = 16384", "epoch_updates_max = 65537"),
             ("reset_cooldown_s = 86400", "reset_cooldown_s = 2592001"),
             ("cache_mib = 256", "cache_mib = 0"),
+            ("127.0.0.1:0", "192.0.2.1:0"),
             (
                 "# [witness_interval_s]",
                 "[witness_interval_s]\nw = 86401\n#",

@@ -10,6 +10,7 @@ pub fn template(
     grpc_listen: SocketAddr,
     http_listen: SocketAddr,
     engine: Engine,
+    issuer: &str,
 ) -> String {
     let engine = engine.name();
     format!(
@@ -40,14 +41,15 @@ policy = "policy.txt"
 # head that satisfies it, beside the published one. See [witness_interval_s] below.
 # second_policy = "second-policy.txt"
 
-# File of the token that registrars show to submit updates.
-registrar_token = "registrar-token"
-
-# Where devices, registrars, auditors and witnesses connect (gRPC, plain text: put TLS in front).
+# Where devices, registrars, auditors and witnesses connect (gRPC).
 grpc_listen = "{grpc_listen}"
 
 # Where tiles, /checkpoint, /livez, /readyz, /metrics and the status page are served (HTTP).
 http_listen = "{http_listen}"
+
+# Without the table [tls] at the end, both are plain text, and on loopback addresses only. Where
+# something in front encrypts, or everybody may read along, say so: "anywhere".
+plain_text = "loopback"
 
 # Least time between two epochs. An update on an idle log does not wait for it.
 epoch_interval_ms = 1000
@@ -77,6 +79,30 @@ disk_reserve_mib = 1024
 # many a day: by the name that the policy gives the witness. Others are asked for every head.
 # [witness_interval_s]
 # "witness.example" = 60
+
+# Certificates of both listeners, in PEM. Changed files are taken up within seconds. With
+# client_authorities, clients may show certificates of these; see [[access.client]].
+# [tls]
+# certificate = "tls/chain.pem"
+# key = "tls/key.pem"
+# client_authorities = "tls/clients.pem"
+
+# Who may do what. The roles: lookup (newest versions), monitor (older ones too), audit (the audit
+# feed), update, metrics (/metrics). Everybody may do what is listed here: take out what is not
+# everybody's business.
+[access]
+anonymous = ["lookup", "monitor", "audit", "metrics"]
+
+# Tokens by this key may say that their bearer submits updates. Its secret key is
+# keys/token-issuer: the server does not need it, so move it to where tokens are made.
+[[access.issuer]]
+public_key = "{issuer}"
+roles = ["update"]
+
+# A client whose certificate names it.
+# [[access.client]]
+# name = "registrar.example"
+# roles = ["update"]
 "#
     )
 }

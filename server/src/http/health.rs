@@ -2,12 +2,17 @@
 
 use std::fmt::Write as _;
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header::{self, AUTHORIZATION};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use candor_host::listener::Peer;
 use candor_host::metrics::CONTENT_TYPE;
+use tonic::Code;
 
 use super::Pages;
+use crate::access::Role;
 use crate::publisher::WitnessStatus;
 
 /// The process answers.
@@ -36,8 +41,24 @@ fn lost_s(pages: &Pages) -> Option<u64> {
     since_s.map(|since_s| pages.clock.now_s().saturating_sub(since_s))
 }
 
-/// Prometheus' text format.
-pub(super) async fn metrics(State(pages): State<Pages>) -> Response {
+/// Prometheus' text format, for those who may read it.
+pub(super) async fn metrics(
+    State(pages): State<Pages>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Response {
+    let peer = peer.map(|Extension(peer)| peer);
+    let caller = pages
+        .access
+        .caller(peer.as_ref(), headers.get(AUTHORIZATION));
+    if let Err(denied) = caller.and_then(|caller| caller.may(Role::Metrics)) {
+        let status = match denied.code() {
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        return (status, challenge, format!("{}\n", denied.message())).into_response();
+    }
     let now_s = pages.clock.now_s();
     pages.metrics.publication(&pages.board.lock(), now_s);
     (

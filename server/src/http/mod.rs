@@ -13,6 +13,7 @@ use axum::Router;
 use axum::routing::get;
 use tokio::sync::watch;
 
+use crate::access::Access;
 use crate::clock::Clock;
 use crate::head::{Freshness, PublishedHead, SignedHead};
 use crate::ledger::Ledger;
@@ -38,6 +39,8 @@ pub struct Pages {
     pub freshness: Freshness,
     /// The log's origin.
     pub origin: Arc<str>,
+    /// Who may read metrics.
+    pub access: Arc<Access>,
 }
 
 /// The port's routes.

@@ -1,15 +1,17 @@
 //! The gRPC listener.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use candor_host::grpc;
+use candor_host::http2::Http2Limits;
+use candor_host::listener::Listener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::RunError;
+use crate::access::{Access, guard};
 use crate::api::Service;
 use crate::head::Freshness;
 
@@ -19,10 +21,21 @@ const STREAMS_MAX: u32 = 256;
 /// How often health is looked at when nothing is published.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a silent peer is asked whether it lives, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(30);
+
+/// How long a connection lives: a credential that is no longer good ends with it. Streams in flight
+/// get [`DRAIN`] more.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How long calls in flight may take once their connection is to close.
+const DRAIN: Duration = Duration::from_secs(60);
+
 /// Serves all services, health and reflection until `shutdown`.
 pub(super) async fn serve(
     service: Service,
-    listener: TcpListener,
+    access: Arc<Access>,
+    listener: Listener,
     freshness: Freshness,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
@@ -32,19 +45,16 @@ pub(super) async fn serve(
         .build_v1()?;
     let watching = tokio::spawn(report_health(reporter, freshness));
     let routes = service.routes().add_service(health).add_service(reflection);
-    let served = Server::builder()
-        .concurrency_limit_per_connection(STREAMS_MAX as usize)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown.cancelled_owned(),
-        )
-        .await;
+    let routes = guard(routes.prepare().into_axum_router(), access);
+    let limits = Http2Limits {
+        requests: STREAMS_MAX,
+        ping: PING,
+        lifetime: Some(LIFETIME),
+        drain: DRAIN,
+    };
+    grpc::serve(listener, routes, limits, shutdown).await;
     watching.abort();
-    Ok(served?)
+    Ok(())
 }
 
 /// gRPC health is the promise, not the port: serving while a fresh head is published.

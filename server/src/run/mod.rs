@@ -7,11 +7,13 @@ mod running;
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candor_core::note::LogVerifyError;
-use candor_host::{durable, http as edge};
+use candor_host::http as edge;
+use candor_host::listener::{Listener, Places};
+use candor_host::tls::{Certificates, Protocol, TlsFileError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +25,7 @@ use self::policies::Policies;
 pub use self::running::Running;
 use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
-use crate::api::{FEEDS_MAX, READS_MAX, RegistrarToken, Service};
+use crate::api::{FEEDS_MAX, READS_MAX, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::head::{Freshness, PublishedHead};
@@ -44,11 +46,11 @@ use crate::storage::{OpenError, StoreOptions};
 /// How many heartbeats may pass before the published head no longer counts as fresh.
 const FRESH_HEARTBEATS: u32 = 3;
 
-/// Longest token file in bytes.
-const TOKEN_BYTES_MAX: usize = 1024;
-
-/// Shortest token in bytes: 128 bits in hexadecimal digits.
-const TOKEN_BYTES_MIN: usize = 32;
+/// How many connections gRPC has. Many phones may be behind one address.
+const GRPC_PLACES: Places = Places {
+    connections: 16_384,
+    of_network: 1_024,
+};
 
 /// Why the server stopped or did not start.
 #[derive(Debug, Error)]
@@ -60,15 +62,9 @@ pub enum RunError {
     /// A key could not be read.
     #[error(transparent)]
     Keys(#[from] InitError),
-    /// A file could not be read.
+    /// The files of TLS cannot be used.
     #[error(transparent)]
-    Read(#[from] durable::ReadError),
-    /// The registrar's token is too short to be a secret.
-    #[error("{}: the token must have at least {TOKEN_BYTES_MIN} characters", path.display())]
-    Token {
-        /// The token file.
-        path: PathBuf,
-    },
+    Tls(#[from] TlsFileError),
     /// The policy cannot be used.
     #[error("{}: {message}", path.display())]
     Policy {
@@ -106,9 +102,6 @@ pub enum RunError {
     /// The address of a listener is unknown.
     #[error("could not listen: {0}")]
     Address(std::io::Error),
-    /// The gRPC listener failed.
-    #[error("gRPC: {0}")]
-    Grpc(#[from] tonic::transport::Error),
     /// The reflection service could not be made.
     #[error("gRPC reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -142,10 +135,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// [`RunError`]; its message says what an operator can do.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
     let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
-    let registrar = Arc::new(read_token(&config.registrar_token)?);
     let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
     let policies = Policies::read(&config, &signer)?;
     let clock = Clock::system();
+    let access = Arc::new(config.access.access(&config.origin, clock.clone())?);
+    let metrics = Arc::new(Metrics::new());
+    let certificates = certificates(&config, &metrics)?;
     let http_listener = listen(config.http_listen).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
 
@@ -175,7 +170,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     );
     compare_with_witnesses(&witnesses, &ledger, &signer).await?;
 
-    let metrics = Arc::new(Metrics::new());
     let published = Arc::new(PublishedHead::starting_at(tip.size));
     if let Some(last) = last {
         if let Some(second) = &last.second {
@@ -241,7 +235,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         signed: signed.clone(),
         admission,
         ladders,
-        registrar,
         metrics: Arc::clone(&metrics),
         reads: Arc::new(Semaphore::new(READS_MAX)),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
@@ -257,6 +250,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         clock,
         freshness: freshness.clone(),
         origin: config.origin.clone().into(),
+        access: Arc::clone(&access),
     };
 
     let (grpc_address, http_address) = (address(&grpc_listener)?, address(&http_listener)?);
@@ -265,11 +259,27 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     tracing::info!(address = %http_address, "serving HTTP");
     let routes = http::router(pages);
     let limits = edge::Limits::default();
+    if let Some(certificates) = &certificates {
+        tokio::spawn(Arc::clone(certificates).follow(stop.shutdown.clone()));
+    }
+    let grpc_listener = Listener::new(
+        grpc_listener,
+        certificates.clone(),
+        Protocol::Http2,
+        GRPC_PLACES,
+    );
+    let http_listener = Listener::new(
+        http_listener,
+        certificates,
+        Protocol::Http1,
+        limits.places(),
+    );
     let tasks = Tasks {
         sequencing: spawn_sequencer(sequencer),
         publishing: tokio::spawn(publisher.run()),
         grpc: tokio::spawn(grpc::serve(
             service,
+            access,
             grpc_listener,
             freshness,
             stop.shutdown.clone(),
@@ -291,16 +301,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     })
 }
 
-/// Reads the registrar's token. One that could be guessed is refused.
-fn read_token(path: &Path) -> Result<RegistrarToken, RunError> {
-    let token = durable::read_bounded(path, TOKEN_BYTES_MAX)?;
-    let token = String::from_utf8_lossy(&token);
-    let token = token.trim();
-    if token.len() < TOKEN_BYTES_MIN {
-        let path = path.to_owned();
-        return Err(RunError::Token { path });
-    }
-    Ok(RegistrarToken::new(token))
+/// The certificates of the listeners, if they have some.
+fn certificates(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<Option<Arc<Certificates>>, TlsFileError> {
+    let files = config.tls.clone();
+    let open = |files| Certificates::open(files, &metrics.registry).map(Arc::new);
+    files.map(open).transpose()
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, RunError> {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
+mod certificates;
 mod concurrency;
 mod damage;
 mod desk;

@@ -58,13 +58,19 @@ impl Site {
         config
     }
 
+    /// The token of the registrar that came with the log.
+    pub fn token(&self) -> String {
+        let path = self.config.with_file_name("registrar-token");
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+
     pub async fn start(&self) -> Server {
         let config = self.config();
         let trust = Trust::danger_without_map_witnesses(config.read_policy().unwrap()).unwrap();
-        let token = std::fs::read_to_string(&config.registrar_token).unwrap();
+        let token = self.token();
         let shutdown = CancellationToken::new();
         let running = start(config, shutdown.clone()).await.unwrap();
-        Server::over(running, shutdown, trust, token.trim())
+        Server::over(running, shutdown, trust, &token)
             .await
             .published()
             .await

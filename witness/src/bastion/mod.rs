@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use axum::Router;
 use candor_host::durable::{self, ReadError};
-use candor_host::http::Limits;
-use candor_host::{http2, logging};
+use candor_host::http::bounded;
+use candor_host::http2::{self, Http2Limits, PREFACE, Prefaced};
+use candor_host::logging;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::SingleCertAndKey;
@@ -37,20 +38,20 @@ use crate::metrics::Metrics;
 /// The protocol's name in the TLS handshake.
 const ALPN: &[u8] = b"bastion/0";
 
-/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// Longest file of roots in bytes: more than all roots of the web.
 const CA_BYTES_MAX: usize = 1 << 20;
 
 /// Most requests of one bastion at a time.
-const REQUESTS_MAX: usize = 256;
+const REQUESTS_MAX: u32 = 256;
 
-/// What a bastion may ask: as much as the HTTP port answers, but for fewer requests at a time.
-pub fn limits() -> Limits {
-    Limits {
-        connections: REQUESTS_MAX,
-        ..crate::http::limits()
+/// What a bastion may ask at a time; each request has the limits of the HTTP port.
+fn limits() -> Http2Limits {
+    let of_requests = crate::http::limits();
+    Http2Limits {
+        requests: REQUESTS_MAX,
+        ping: of_requests.header_timeout,
+        lifetime: None,
+        drain: of_requests.drain_timeout,
     }
 }
 
@@ -155,6 +156,7 @@ impl Bastion {
     /// Serves `router` through the bastion until `stop` is cancelled and the requests in flight are
     /// answered. A connection that fails or ends is followed by another.
     pub async fn run(self, router: Router, stop: CancellationToken) {
+        let router = bounded(router, crate::http::limits());
         let address = self.place.address.as_str();
         let mut retry = self.times.retry;
         loop {
@@ -215,8 +217,7 @@ impl Bastion {
         if preface != *PREFACE {
             return Err(DialError::NotHttp2);
         }
-        let (reader, writer) = tokio::io::split(stream);
-        Ok(tokio::io::join(PREFACE.chain(reader), writer))
+        Ok(Prefaced::new(stream))
     }
 }
 

@@ -8,7 +8,7 @@ use candor_proto::v1::GossipRequest;
 use candor_proto::v1::gossip_client::GossipClient;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::identity::Refused;
 use super::message::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX};
@@ -50,7 +50,9 @@ pub async fn follow_peer(
     peer: Peer,
     shutdown: CancellationToken,
 ) {
-    let endpoint = Endpoint::from(peer.address.clone())
+    let endpoint = peer
+        .endpoint
+        .clone()
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(ANSWER_TIMEOUT);
     let client = GossipClient::new(endpoint.connect_lazy())

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use candor_core::crypto::Ed25519PublicKey;
 use serde::Deserialize;
-use tonic::transport::Uri;
+use tonic::transport::{Endpoint, Uri};
 
 use super::identity::KeyText;
+use crate::dial;
 
 /// Most peers of a witness.
 pub const PEERS_MAX: usize = 16;
@@ -28,10 +29,18 @@ pub enum PeerError {
         url: String,
     },
     /// The address is none.
-    #[error("peer {url}: the address must be http://host:port (what it sends is signed)")]
+    #[error("peer {url}: the address must be http(s)://host:port")]
     Url {
         /// The address.
         url: String,
+    },
+    /// TLS could not be set up: the environment's fault.
+    #[error("peer {url}: no TLS: {source}")]
+    Tls {
+        /// The address.
+        url: String,
+        /// What is wrong.
+        source: tonic::transport::Error,
     },
     /// The key is none.
     #[error("peer {url}: the key must be what `gossip-key` prints there")]
@@ -60,7 +69,7 @@ pub(crate) struct Section {
 pub struct Peer {
     /// Where it answers, as the configuration has it.
     pub url: String,
-    pub(super) address: Uri,
+    pub(super) endpoint: Endpoint,
     /// Its gossip key.
     pub key: Ed25519PublicKey,
 }
@@ -70,25 +79,25 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// [`PeerError::Url`] or [`PeerError::Key`].
+    /// [`PeerError::Url`], [`PeerError::Tls`] or [`PeerError::Key`].
     pub fn new(url: &str, key: &str) -> Result<Self, PeerError> {
         let wrong = || PeerError::Url {
             url: url.to_owned(),
         };
         let address: Uri = url.parse().map_err(|_| wrong())?;
-        let is_plain = address.scheme_str() == Some("http")
-            && matches!(address.path(), "" | "/")
-            && address.query().is_none();
-        let has_host = address.host().is_some_and(|host| !host.is_empty());
-        if !is_plain || !has_host || address.port_u16().is_none() {
+        if !dial::is_address(&address) || address.port_u16().is_none() {
             return Err(wrong());
         }
+        let endpoint = dial::endpoint(&address).map_err(|source| PeerError::Tls {
+            url: url.to_owned(),
+            source,
+        })?;
         let key = KeyText::parse(key).ok_or_else(|| PeerError::Key {
             url: url.to_owned(),
         })?;
         Ok(Self {
             url: url.to_owned(),
-            address,
+            endpoint,
             key: key.0,
         })
     }
@@ -130,10 +139,11 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_plain_and_have_a_port() {
+    fn addresses_have_a_scheme_and_a_port() {
         for good in [
             "http://w.example:7381",
             "http://127.0.0.1:1/",
+            "https://w.example:7381",
             "http://[::1]:7381",
         ] {
             Peer::new(good, &key(1)).unwrap();
@@ -141,7 +151,7 @@ mod tests {
         for bad in [
             "",
             "w.example:7381",
-            "https://w.example:7381",
+            "ftp://w.example:7381",
             "http://w.example",
             "http://w.example:7381/path",
             "http://w.example:7381/?query",

@@ -7,10 +7,12 @@ use candor_core::note::{LogVerifier, SignedNote};
 use candor_proto::v1::audit_client::AuditClient;
 use candor_proto::v1::log_client::LogClient;
 use candor_proto::v1::{GetConfigRequest, GetHeadRequest, StreamEpochsRequest};
-use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Response, Status};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
 use super::ahead::Epochs;
+use crate::dial::{self, LogAddress};
 
 /// Longest message in bytes: a part of a delta is at most 1 MiB, the rest of it below 1 KiB.
 const MESSAGE_BYTES_MAX: usize = (1 << 20) + 1024;
@@ -49,24 +51,30 @@ impl From<tonic::Status> for FeedError {
 }
 
 /// A connection to a log.
-pub struct Feed(Channel);
+pub struct Feed {
+    channel: Channel,
+    authorization: Option<MetadataValue<Ascii>>,
+}
 
 impl Feed {
-    pub async fn connect(address: Uri) -> Result<Self, FeedError> {
-        let endpoint = Endpoint::from(address)
+    pub async fn connect(address: &LogAddress) -> Result<Self, FeedError> {
+        let endpoint = dial::endpoint(&address.uri)?
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .keep_alive_while_idle(true);
-        Ok(Self(endpoint.connect().await?))
+        Ok(Self {
+            channel: endpoint.connect().await?,
+            authorization: address.authorization.clone(),
+        })
     }
 
     /// The bytes of record 0.
     pub async fn config(&self) -> Result<Vec<u8>, FeedError> {
         let mut client = self.log_client();
-        let answer = in_time(client.get_config(GetConfigRequest::default())).await?;
+        let answer = in_time(client.get_config(self.request(GetConfigRequest::default()))).await?;
         Ok(answer.config.into())
     }
 
@@ -77,7 +85,7 @@ impl Feed {
             post_quantum: true,
             ..GetHeadRequest::default()
         };
-        let answer = in_time(client.get_head(request)).await?;
+        let answer = in_time(client.get_head(self.request(request))).await?;
         let head = answer.head.unwrap_or_default();
         let note = SignedNote::parse(&head.checkpoint).ok();
         let checkpoint = note.and_then(|note| log.verify(&note).ok());
@@ -87,18 +95,27 @@ impl Feed {
     /// Every epoch from `first` on.
     pub async fn epochs(&self, first: u64) -> Result<Epochs, FeedError> {
         let mut client =
-            AuditClient::new(self.0.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let answer = client.stream_epochs(StreamEpochsRequest {
+            AuditClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let answer = client.stream_epochs(self.request(StreamEpochsRequest {
             from_epoch: first,
             to_epoch: 0,
             follow: true,
-        });
+        }));
         // No limit in time: a log may answer only when it has an epoch.
         Ok(Epochs::read(answer.await?.into_inner(), first))
     }
 
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", authorization.clone());
+        }
+        request
+    }
+
     fn log_client(&self) -> LogClient<Channel> {
-        LogClient::new(self.0.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
+        LogClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 }
 

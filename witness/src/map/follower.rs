@@ -7,13 +7,13 @@ use candor_core::Hash;
 use candor_core::note::LogVerifier;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Uri;
 
 use super::ahead::Epoch;
 use super::catch_up::CatchUp;
 use super::feed::{Feed, FeedError};
 use super::progress::{MapFault, MapProgress};
 use super::roots::{self, CheckedRoots, RootsPublisher};
+use crate::dial::LogAddress;
 use crate::metrics::Metrics;
 use crate::store::{ApplyError, Change, Store};
 
@@ -44,7 +44,7 @@ impl Default for Turns {
 #[derive(Debug)]
 pub struct Follower {
     log: LogVerifier,
-    address: Uri,
+    address: LogAddress,
     store: Store,
     metrics: Metrics,
     turns: Turns,
@@ -73,7 +73,7 @@ impl Follower {
     /// followers of a process share `turns`.
     pub fn new(
         log: LogVerifier,
-        address: Uri,
+        address: impl Into<LogAddress>,
         store: Store,
         metrics: Metrics,
         turns: Turns,
@@ -86,7 +86,7 @@ impl Follower {
         }
         let follower = Self {
             log,
-            address,
+            address: address.into(),
             store,
             metrics,
             turns,
@@ -139,7 +139,7 @@ impl Follower {
     }
 
     async fn try_follow(&mut self) -> Result<std::convert::Infallible, End> {
-        let feed = Feed::connect(self.address.clone()).await?;
+        let feed = Feed::connect(&self.address).await?;
         let mut progress = match self.progress.clone() {
             Some(progress) => progress,
             None => {
