@@ -15,6 +15,7 @@ use candor_host::durable;
 use candor_host::key_file::{self, KeyKind, SecretSeed};
 use candor_sdk::{Client, ClientConfig, FileStore};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::view::hex;
@@ -28,8 +29,8 @@ const KEYS_DIRECTORY: &str = "account-keys";
 /// Longest configuration file in bytes.
 const CONFIG_BYTES_MAX: usize = 64 << 10;
 
-/// Longest token file in bytes.
-const TOKEN_BYTES_MAX: usize = 1024;
+/// Longest file of a token, a certificate or its key in bytes.
+const CREDENTIAL_BYTES_MAX: usize = 64 << 10;
 
 /// What `client.toml` holds. Paths are relative to the profile.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Config {
     pub policy: PathBuf,
     pub map_witnesses: Vec<String>,
     pub registrar_token: Option<PathBuf>,
+    pub root_certificate: Option<PathBuf>,
+    pub client_certificate: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
     #[serde(default)]
     pub danger_without_map_witnesses: bool,
     pub second: Option<Second>,
@@ -70,9 +74,23 @@ impl Profile {
             ));
         }
         let policy = durable::read_bounded(&config.policy, POLICY_BYTES_MAX)?;
-        if let Some(token) = &mut config.registrar_token {
-            durable::read_bounded(token, TOKEN_BYTES_MAX)?;
-            *token = std::path::absolute(&*token).map_err(Failure::system)?;
+        let Config {
+            registrar_token,
+            root_certificate,
+            client_certificate,
+            client_key,
+            ..
+        } = &mut config;
+        // These stay where they are: they are renewed there.
+        let files = [
+            registrar_token,
+            root_certificate,
+            client_certificate,
+            client_key,
+        ];
+        for path in files.into_iter().flatten() {
+            durable::read_bounded(path, CREDENTIAL_BYTES_MAX)?;
+            *path = std::path::absolute(&*path).map_err(Failure::system)?;
         }
         config.policy = PathBuf::from(POLICY_FILE);
         let second_policy = match &mut config.second {
@@ -115,6 +133,9 @@ impl Profile {
         let config = Config {
             policy: here(&self.config.policy),
             registrar_token: self.config.registrar_token.as_ref().map(here),
+            root_certificate: self.config.root_certificate.as_ref().map(here),
+            client_certificate: self.config.client_certificate.as_ref().map(here),
+            client_key: self.config.client_key.as_ref().map(here),
             second,
             ..self.config.clone()
         };
@@ -155,12 +176,31 @@ impl Profile {
         Ok(Client::new(self.client_config()?, store)?)
     }
 
-    fn client_config(&self) -> Result<ClientConfig, Failure> {
-        let config = ClientConfig::new(&self.config.server, self.trust.clone());
+    /// How the server is reached, and what it is shown.
+    pub fn client_config(&self) -> Result<ClientConfig, Failure> {
+        let Config {
+            root_certificate,
+            client_certificate,
+            client_key,
+            ..
+        } = &self.config;
+        let mut config = ClientConfig::new(&self.config.server, self.trust.clone());
+        if let Some(path) = root_certificate {
+            config = config.with_root_certificate(&self.read(path)?);
+        }
+        if let (Some(certificate), Some(key)) = (client_certificate, client_key) {
+            let key = Zeroizing::new(self.read(key)?);
+            config = config.with_identity(&self.read(certificate)?, &key);
+        }
         match self.token()? {
             Some(token) => Ok(config.with_bearer_token(&token)?),
             None => Ok(config),
         }
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, Failure> {
+        let path = self.directory.join(path);
+        Ok(durable::read_bounded(&path, CREDENTIAL_BYTES_MAX)?)
     }
 
     /// The directory.
@@ -191,7 +231,7 @@ impl Profile {
         let Some(path) = &self.config.registrar_token else {
             return Ok(None);
         };
-        let bytes = durable::read_bounded(&self.directory.join(path), TOKEN_BYTES_MAX)?;
+        let bytes = self.read(path)?;
         Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
@@ -249,10 +289,14 @@ fn template(config: &Config) -> String {
         .iter()
         .map(|name| quote(name))
         .collect();
-    let token = config.registrar_token.as_ref().map_or_else(
-        || "# registrar_token = \"registrar-token\"".to_owned(),
-        |path| format!("registrar_token = {}", quote(&path.to_string_lossy())),
-    );
+    let file = |key: &str, path: &Option<PathBuf>| match path {
+        None => format!("# {key} = \"...\""),
+        Some(path) => format!("{key} = {}", quote(&path.to_string_lossy())),
+    };
+    let token = file("registrar_token", &config.registrar_token);
+    let root = file("root_certificate", &config.root_certificate);
+    let certificate = file("client_certificate", &config.client_certificate);
+    let key = file("client_key", &config.client_key);
     let danger = match config.danger_without_map_witnesses {
         true => {
             "\n# Accepts a quorum that can be met without anyone who checks the map: the server\n\
@@ -278,8 +322,12 @@ fn template(config: &Config) -> String {
          policy = {}\n\n\
          # The witnesses of the policy that check every change of the map.\n\
          map_witnesses = [{}]\n{danger}\n\
-         # File of the token that the server wants with updates.\n\
-         {token}\n{second}",
+         # File of the token that the server wants to see.\n\
+         {token}\n\n\
+         # PEM file of the authority of the server's certificate, if the web does not know it.\n\
+         {root}\n\n\
+         # PEM files of a certificate for this client and its key, if the server asks for one.\n\
+         {certificate}\n{key}\n{second}",
         quote(&config.server),
         quote(&config.policy.to_string_lossy()),
         names.join(", "),
@@ -298,6 +346,9 @@ mod tests {
             policy: POLICY_FILE.into(),
             map_witnesses: vec!["w\"1".to_owned(), "w2".to_owned()],
             registrar_token: Some("/a b/token".into()),
+            root_certificate: Some("/ca.pem".into()),
+            client_certificate: Some("/cert.pem".into()),
+            client_key: Some("/key.pem".into()),
             danger_without_map_witnesses: true,
             second: Some(Second {
                 policy: SECOND_POLICY_FILE.into(),
@@ -308,6 +359,9 @@ mod tests {
         assert_eq!(format!("{read:?}"), format!("{config:?}"));
         let without = Config {
             registrar_token: None,
+            root_certificate: None,
+            client_certificate: None,
+            client_key: None,
             danger_without_map_witnesses: false,
             second: None,
             ..config

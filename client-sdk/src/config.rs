@@ -8,7 +8,7 @@ use candor_core::answer::Trust;
 use candor_core::limits::TLOG_PROOF_EXTRA_BYTES_MAX;
 use candor_core::note::{Algorithm, Policy};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Certificate;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
 use crate::error::Error;
 
@@ -21,7 +21,8 @@ pub struct ClientConfig {
     pub(crate) endpoint: String,
     pub(crate) trust: Trust,
     pub(crate) authorization: Option<MetadataValue<Ascii>>,
-    pub(crate) root_certificate: Option<Certificate>,
+    root_certificate: Option<Certificate>,
+    identity: Option<Identity>,
     pub(crate) timeout: Duration,
     pub(crate) submit_timeout: Duration,
     pub(crate) response_bytes_max: usize,
@@ -37,6 +38,7 @@ impl ClientConfig {
             trust,
             authorization: None,
             root_certificate: None,
+            identity: None,
             timeout: Duration::from_secs(10),
             submit_timeout: Duration::from_secs(60),
             // An answer is at most as long as the part of a proof file that holds it.
@@ -45,7 +47,8 @@ impl ClientConfig {
         }
     }
 
-    /// Sends `token` as `authorization: Bearer <token>` with updates, and with nothing else.
+    /// Sends `token` as `authorization: Bearer <token>` with every call: what the server's operator
+    /// gave for updates, or for lookups where they are not everybody's.
     ///
     /// # Errors
     ///
@@ -62,6 +65,14 @@ impl ClientConfig {
     #[must_use]
     pub fn with_root_certificate(mut self, pem: &[u8]) -> Self {
         self.root_certificate = Some(Certificate::from_pem(pem));
+        self
+    }
+
+    /// Shows the server this certificate (PEM, with what leads to its authority) when it asks for
+    /// one, and proves that the secret key (PEM) is there.
+    #[must_use]
+    pub fn with_identity(mut self, certificate: &[u8], key: &[u8]) -> Self {
+        self.identity = Some(Identity::from_pem(certificate, key));
         self
     }
 
@@ -91,6 +102,28 @@ impl ClientConfig {
     pub fn with_clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
+    }
+
+    /// How to connect to the server: with TLS unless the address says otherwise. For programs that
+    /// speak to it beside a [`crate::Client`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Endpoint`] if the address, a certificate or a key is none; the caller is at fault.
+    pub fn connection(&self) -> Result<Endpoint, Error> {
+        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(Error::Endpoint)?;
+        let endpoint = endpoint.connect_timeout(self.timeout);
+        if endpoint.uri().scheme_str() != Some("https") {
+            return Ok(endpoint);
+        }
+        let mut tls = ClientTlsConfig::new().with_enabled_roots();
+        if let Some(certificate) = &self.root_certificate {
+            tls = tls.ca_certificate(certificate.clone());
+        }
+        if let Some(identity) = &self.identity {
+            tls = tls.identity(identity.clone());
+        }
+        endpoint.tls_config(tls).map_err(Error::Endpoint)
     }
 
     /// Whether a policy cannot be met by Ed25519 signatures alone.

@@ -15,7 +15,7 @@ use candor_proto::v1::{
     StreamEpochsRequest, SubmitUpdateRequest, SubmitUpdateResponse, WatchHeadsRequest,
 };
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::config::ClientConfig;
@@ -36,16 +36,7 @@ pub(crate) struct Rpc {
 impl Rpc {
     /// Prepares the connection, which is made at the first call.
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, Error> {
-        let mut endpoint =
-            Endpoint::from_shared(config.endpoint.clone()).map_err(Error::Endpoint)?;
-        endpoint = endpoint.connect_timeout(config.timeout);
-        if endpoint.uri().scheme_str() == Some("https") {
-            let mut tls = ClientTlsConfig::new().with_enabled_roots();
-            if let Some(certificate) = &config.root_certificate {
-                tls = tls.ca_certificate(certificate.clone());
-            }
-            endpoint = endpoint.tls_config(tls).map_err(Error::Endpoint)?;
-        }
+        let endpoint = config.connection()?;
         Ok(Self {
             channel: endpoint.connect_lazy(),
             authorization: config.authorization.clone(),
@@ -67,7 +58,7 @@ impl Rpc {
             post_quantum: self.post_quantum,
             second_verified_size: verified.second_size,
         };
-        self.call(self.timeout, self.directory().lookup(request))
+        self.call(self.timeout, self.directory().lookup(self.request(request)))
             .await
     }
 
@@ -82,8 +73,11 @@ impl Rpc {
             post_quantum: self.post_quantum,
             second_verified_size: verified.second_size,
         };
-        self.call(self.timeout, self.directory().lookup_batch(request))
-            .await
+        self.call(
+            self.timeout,
+            self.directory().lookup_batch(self.request(request)),
+        )
+        .await
     }
 
     pub(crate) async fn head(&self, verified: Verified) -> Result<GetHeadResponse, Error> {
@@ -92,7 +86,8 @@ impl Rpc {
             post_quantum: self.post_quantum,
             second_verified_size: verified.second_size,
         };
-        self.call(self.timeout, self.log().get_head(request)).await
+        self.call(self.timeout, self.log().get_head(self.request(request)))
+            .await
     }
 
     pub(crate) async fn watch_heads(
@@ -103,7 +98,7 @@ impl Rpc {
             post_quantum: self.post_quantum,
             second_verified_size: verified.second_size,
         };
-        self.call(self.timeout, self.log().watch_heads(request))
+        self.call(self.timeout, self.log().watch_heads(self.request(request)))
             .await
     }
 
@@ -114,14 +109,17 @@ impl Rpc {
     ) -> Result<Vec<Hash>, Error> {
         let request = GetConsistencyRequest { old_size, new_size };
         let response = self
-            .call(self.timeout, self.log().get_consistency(request))
+            .call(
+                self.timeout,
+                self.log().get_consistency(self.request(request)),
+            )
             .await?;
         Ok(hashes_from_wire(&response.consistency)?)
     }
 
     pub(crate) async fn config(&self, size: u64) -> Result<GetConfigResponse, Error> {
         let request = GetConfigRequest { size };
-        self.call(self.timeout, self.log().get_config(request))
+        self.call(self.timeout, self.log().get_config(self.request(request)))
             .await
     }
 
@@ -129,11 +127,7 @@ impl Rpc {
         &self,
         update: SubmitUpdateRequest,
     ) -> Result<SubmitUpdateResponse, Error> {
-        let mut request = Request::new(update);
-        if let Some(authorization) = &self.authorization {
-            let metadata = request.metadata_mut();
-            metadata.insert("authorization", authorization.clone());
-        }
+        let request = self.request(update);
         let mut client =
             RegistrarClient::new(self.channel.clone()).max_decoding_message_size(self.limit_bytes);
         let response = self.call(self.submit_timeout, client.submit_update(request));
@@ -159,7 +153,8 @@ impl Rpc {
         };
         let mut client =
             AuditClient::new(self.channel.clone()).max_decoding_message_size(self.limit_bytes);
-        self.call(self.timeout, client.stream_epochs(request)).await
+        self.call(self.timeout, client.stream_epochs(self.request(request)))
+            .await
     }
 
     /// The next message of a stream, however long it takes to come.
@@ -177,6 +172,15 @@ impl Rpc {
     ) -> Result<Option<T>, Error> {
         let next = tokio::time::timeout(self.timeout, self.next(stream));
         next.await.unwrap_or(Err(Error::Timeout))
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", authorization.clone());
+        }
+        request
     }
 
     fn directory(&self) -> DirectoryClient<Channel> {

@@ -37,9 +37,18 @@ pub struct Arguments {
     /// How old that head may be, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = MAX_AGE_S, requires = "second_policy")]
     second_max_age: u64,
-    /// File of the token that the server wants with updates.
+    /// File of the token that the server wants to see, with updates or with all that is asked.
     #[arg(long, value_name = "FILE")]
     registrar_token: Option<PathBuf>,
+    /// PEM file of the authority of the server's certificate, if the web does not know it.
+    #[arg(long, value_name = "FILE")]
+    root_certificate: Option<PathBuf>,
+    /// PEM file of a certificate to show the server.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+    /// PEM file of that certificate's secret key.
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
     /// Accept a policy whose quorum can be met without a map witness.
     #[arg(long)]
     danger_without_map_witnesses: bool,
@@ -64,6 +73,9 @@ pub fn run(arguments: Arguments) -> Result<InitReport, Failure> {
         policy: arguments.policy,
         map_witnesses: arguments.map_witnesses,
         registrar_token: arguments.registrar_token,
+        root_certificate: arguments.root_certificate,
+        client_certificate: arguments.client_certificate,
+        client_key: arguments.client_key,
         danger_without_map_witnesses: danger,
         second: arguments.second_policy.map(|policy| Second {
             policy,

@@ -19,7 +19,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
 use crate::failure::Failure;
@@ -34,9 +34,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// How often an update is submitted at most: pauses of 64 s together.
 const ATTEMPTS_MAX: u32 = 9;
-
-/// How long to wait for the connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What became of the updates.
 #[derive(Default)]
@@ -203,13 +200,7 @@ async fn open(
 }
 
 async fn connect(profile: &Profile) -> Result<Channel, Failure> {
-    let invalid = |error| Failure::from(candor_sdk::Error::Endpoint(error));
-    let mut endpoint = Endpoint::from_shared(profile.server().to_owned()).map_err(invalid)?;
-    endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
-    if endpoint.uri().scheme_str() == Some("https") {
-        let tls = ClientTlsConfig::new().with_enabled_roots();
-        endpoint = endpoint.tls_config(tls).map_err(invalid)?;
-    }
+    let endpoint = profile.client_config()?.connection()?;
     let connected = endpoint.connect().await;
     connected.map_err(|_| failure(Status::unavailable("not connected")))
 }
