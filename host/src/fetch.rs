@@ -20,13 +20,29 @@ pub struct Timeouts {
 ///
 /// The environment's fault: TLS could not be set up.
 pub fn client(timeouts: Timeouts) -> Result<reqwest::Client, reqwest::Error> {
+    builder(timeouts).build()
+}
+
+/// The same, for servers whose certificates lead to one in `roots` (PEM).
+///
+/// # Errors
+///
+/// The caller's fault if `roots` holds no certificates, else the environment's.
+pub fn client_trusting(
+    roots: &[u8],
+    timeouts: Timeouts,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let roots = reqwest::Certificate::from_pem_bundle(roots)?;
+    builder(timeouts).tls_certs_only(roots).build()
+}
+
+fn builder(timeouts: Timeouts) -> reqwest::ClientBuilder {
     tls::install_default_provider();
     reqwest::Client::builder()
         .connect_timeout(timeouts.connect)
         .timeout(timeouts.total)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .build()
 }
 
 /// Why a response's body was not read.

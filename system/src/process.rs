@@ -74,9 +74,24 @@ impl Process {
     ///
     /// When it cannot be started.
     pub fn start(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
+        Self::start_with(name, arguments, log, None)
+    }
+
+    /// Starts a program that trusts the authorities in the file `roots` instead of the system's.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_with(
+        name: &str,
+        arguments: &[&str],
+        log: &Path,
+        roots: Option<&Path>,
+    ) -> Result<Self> {
         let output: File = OpenOptions::new().create(true).append(true).open(log)?;
         let child = Command::new(program(name)?)
             .args(arguments)
+            .envs(roots.map(|roots| ("SSL_CERT_FILE", roots)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -159,17 +174,19 @@ impl Drop for Process {
     }
 }
 
+/// How patient clients of the programs are.
+pub const TIMEOUTS: Timeouts = Timeouts {
+    connect: PATIENCE,
+    total: PATIENCE,
+};
+
 /// A client for the programs' HTTP ports.
 ///
 /// # Errors
 ///
 /// When the system cannot do HTTP.
 pub fn http() -> Result<reqwest::Client> {
-    let timeouts = Timeouts {
-        connect: PATIENCE,
-        total: PATIENCE,
-    };
-    Ok(fetch::client(timeouts)?)
+    Ok(fetch::client(TIMEOUTS)?)
 }
 
 /// Runs a program to its end.
@@ -201,8 +218,16 @@ pub fn run(name: &str, arguments: &[&str]) -> Result<String> {
 ///
 /// When neither the one nor the other happens in time, or the process ended.
 pub async fn wait_ready(url: &str, process: &mut Process) -> Result<()> {
+    wait_answer(&http()?, url, process).await
+}
+
+/// Waits as [`wait_ready`] does, with a client of the caller's.
+///
+/// # Errors
+///
+/// As [`wait_ready`].
+pub async fn wait_answer(client: &reqwest::Client, url: &str, process: &mut Process) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
-    let client = http()?;
     loop {
         if client
             .get(url)

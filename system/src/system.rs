@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use candor_core::answer::Trust;
 use candor_core::note::{LogVerifier, Policy};
+use candor_host::fetch;
 use candor_sdk::{Client, ClientConfig, MemoryStore, Store};
 
 use crate::Result;
-use crate::process::{Process, free_address, run, wait_ready};
+use crate::process::{Process, TIMEOUTS, free_address, http, run, wait_answer};
 
 /// The origin of the log.
 pub const ORIGIN: &str = "candor.example/demo";
@@ -32,6 +33,7 @@ pub struct Node {
     /// Where it serves HTTP.
     pub http: SocketAddr,
     process: Option<Process>,
+    roots: Option<PathBuf>,
 }
 
 impl Node {
@@ -42,8 +44,7 @@ impl Node {
     /// When it does not; the message has what it wrote.
     pub async fn start(&mut self) -> Result<()> {
         self.spawn()?;
-        let url = format!("http://{}/livez", self.http);
-        wait_ready(&url, self.process()?).await
+        self.wait("/livez").await
     }
 
     /// Starts the program without waiting.
@@ -54,8 +55,32 @@ impl Node {
     pub fn spawn(&mut self) -> Result<()> {
         let config = self.folder.join(self.config);
         let arguments = ["run", "--config", &config.to_string_lossy()];
-        self.process = Some(Process::start(self.program, &arguments, &self.log())?);
+        let (log, roots) = (self.log(), self.roots.as_deref());
+        self.process = Some(Process::start_with(self.program, &arguments, &log, roots)?);
         Ok(())
+    }
+
+    /// Says that the program was configured for TLS, and that `roots` is the file of whom it and
+    /// its callers trust.
+    pub fn speaks_tls(&mut self, roots: &Path) {
+        self.roots = Some(roots.to_owned());
+    }
+
+    const fn scheme(&self) -> &'static str {
+        match self.roots {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
+    /// Waits until a page of the HTTP port answers 200.
+    async fn wait(&mut self, page: &str) -> Result<()> {
+        let url = format!("{}://{}{page}", self.scheme(), self.http);
+        let client = match &self.roots {
+            None => http()?,
+            Some(roots) => fetch::client_trusting(&std::fs::read(roots)?, TIMEOUTS)?,
+        };
+        wait_answer(&client, &url, self.process()?).await
     }
 
     /// The running program.
@@ -82,6 +107,7 @@ impl Node {
             grpc,
             http,
             process: None,
+            roots: None,
         })
     }
 
@@ -131,6 +157,7 @@ impl System {
             grpc,
             http,
             process: None,
+            roots: None,
         };
         let mut system = Self {
             folder: folder.to_owned(),
@@ -172,8 +199,7 @@ impl System {
     ///
     /// When it has none in time, or ends.
     pub async fn wait_published(&mut self) -> Result<()> {
-        let url = format!("http://{}/readyz", self.server.http);
-        wait_ready(&url, self.server.process()?).await
+        self.server.wait("/readyz").await
     }
 
     /// A second log with witnesses on copies of all files as they are now, keys included, at
@@ -211,7 +237,8 @@ impl System {
         Ok(second)
     }
 
-    fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
+    /// All programs.
+    pub fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
         std::iter::once(&mut self.server).chain(&mut self.witnesses)
     }
 
@@ -290,13 +317,17 @@ impl System {
     /// When the policy or the token cannot be read.
     pub fn device_with<S: Store>(&self, endpoint: &str, store: S) -> Result<Client<S>> {
         let token = std::fs::read_to_string(self.token_path())?;
-        let config = ClientConfig::new(endpoint, self.trust()?).with_bearer_token(token.trim())?;
+        let mut config = ClientConfig::new(endpoint, self.trust()?);
+        if let Some(roots) = &self.server.roots {
+            config = config.with_root_certificate(&std::fs::read(roots)?);
+        }
+        let config = config.with_bearer_token(token.trim())?;
         Ok(Client::new(config, store)?)
     }
 
     /// The server's gRPC address as devices name it.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.server.grpc)
+        format!("{}://{}", self.server.scheme(), self.server.grpc)
     }
 }
 
@@ -341,6 +372,7 @@ pub fn create_witness(
         grpc,
         http,
         process: None,
+        roots: None,
     };
     Ok((node, lines))
 }

@@ -1,8 +1,6 @@
 //! Garbage, oversized and never-ending requests on every port of a running system: each gets a
 //! clear refusal, nothing is lost, and memory does not grow.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
