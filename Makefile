@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
 .PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
-	run scenarios simulate simulate-devices test vectors fmt lint doc build peers tools
+	config-docs run scenarios simulate simulate-devices test vectors fmt lint doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -76,6 +76,10 @@ bench-scale: ## Measures map and store up to 10 million accounts; results in tar
 
 bench-witness: ## Measures heads cosigned and epochs checked; results in target/bench/witness.json
 	$(CARGO) bench --locked -p candor-benches --bench witness -- $(ARGUMENTS)
+
+config-docs: ## Writes docs/config again; `make test` checks that it is current
+	CANDOR_WRITE_DOCS=1 $(CARGO) test --locked -p candor-server -p candor-witness --lib \
+		the_reference_is_current
 
 vectors: ## Writes the test vectors again; `make test` checks that they do not change
 	CANDOR_WRITE_VECTORS=1 $(CARGO) test --locked -p candor-core --test vectors \

@@ -5,8 +5,9 @@
 //!
 //! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
 //! accepting connections ([`listener`]), HTTP ([`http`]) and gRPC ([`mod@grpc`]) on them, HTTP/2 on
-//! any connection ([`http2`]), outgoing HTTP ([`fetch`]), TLS and its certificates ([`tls`]), [`logging`], [`metrics`] and [`shutdown`]; with the feature
-//! `keys`: signing [`keys`], wherever they are.
+//! any connection ([`http2`]), outgoing HTTP ([`fetch`]), TLS and its certificates ([`tls`]),
+//! [`logging`], [`metrics`] and [`shutdown`]; with the feature `keys`: signing [`keys`], wherever
+//! they are, and [`settings`], a configuration in a file and the environment.
 //!
 //! # What is out of scope
 //!
@@ -31,6 +32,8 @@ pub mod listener;
 pub mod logging;
 #[cfg(feature = "edge")]
 pub mod metrics;
+#[cfg(feature = "keys")]
+pub mod settings;
 #[cfg(feature = "edge")]
 pub mod shutdown;
 #[cfg(feature = "edge")]

@@ -1,4 +1,5 @@
-//! The program with keys that are no plain files.
+//! The program at a terminal: with keys that are no plain files, and what it says of its
+//! configuration.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
@@ -104,4 +105,39 @@ fn a_plain_key_can_be_encrypted_later() {
     std::fs::write(at("log/server.toml"), table("vfr")).unwrap();
     let error = Config::read(&at("log/server.toml")).unwrap_err();
     assert!(matches!(error, ConfigError::Keys(_)), "{error:?}");
+}
+
+#[test]
+fn a_configuration_is_checked_and_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    stdout(&run(directory.path(), &["init", "log", "--origin", ORIGIN]));
+    let check = ["check-config", "--config", "log/server.toml"];
+    let checked = stdout(&run(directory.path(), &check));
+    assert!(checked.contains("warning: "), "{checked}");
+    assert!(checked.ends_with("\nok\n"), "{checked}");
+
+    let with = |arguments: &[&str], name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_candor-server"));
+        command.current_dir(directory.path()).args(arguments);
+        command.env(name, value).output().unwrap()
+    };
+    let refused = with(&check, "CANDOR_SERVER_CACHE_MB", "64");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("CANDOR_SERVER_CACHE_MB"), "{error}");
+    let refused = with(&check, "CANDOR_SERVER_STORE", "absent");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("no complete store"), "{error}");
+
+    let show = ["show-config", "--config", "log/server.toml"];
+    let shown = stdout(&with(&show, "CANDOR_SERVER_CACHE_MIB", "64"));
+    let line = "cache_mib = 64  # environment variable CANDOR_SERVER_CACHE_MIB\n";
+    assert!(shown.contains(line), "{shown}");
+    assert!(
+        shown.contains("store = \"store\"  # log/server.toml, line "),
+        "{shown}"
+    );
+    let json = stdout(&run(directory.path(), &[&show[..], &["--json"]].concat()));
+    assert!(json.contains("\"source\": \"default\""), "{json}");
 }

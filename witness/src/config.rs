@@ -1,4 +1,5 @@
-//! The configuration file.
+//! The configuration. The comments of the fields of [`File`] are its reference,
+//! `docs/config/witness.md`; the file that `init` writes tells what a new witness needs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use candor_core::note::{Algorithm, Checkpoint, LogVerifier, VerifierKey};
-use candor_host::durable::{self, ReadError};
-use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
+use candor_host::keys::{KeyTable, KeyTableError, Keyring};
+use candor_host::settings::{Environment, Program, Settings, SettingsError};
 use candor_host::tls::{PlainText, TlsFiles};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tonic::transport::Uri;
 
 use crate::bastion::{self, Place, PlaceError};
@@ -31,30 +33,20 @@ const MAP_WAIT_MS_MAX: u64 = 8_000;
 const GOSSIP_INTERVAL_S_MIN: u64 = 1;
 const GOSSIP_INTERVAL_S_MAX: u64 = 3_600;
 
-/// Longest configuration in bytes: [`LOGS_MAX`] logs with 2 KiB of keys and names each.
-const CONFIG_BYTES_MAX: usize = LOGS_MAX * 2048;
+/// Whose configuration it is. Its file has [`LOGS_MAX`] logs with 2 KiB of keys and names each.
+pub const PROGRAM: Program = Program {
+    name: "candor-witness",
+    prefix: "CANDOR_WITNESS_",
+    bytes_max: LOGS_MAX * 2048,
+};
 
 /// Why the configuration cannot be used. The operator is at fault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
+    /// File and environment are no configuration; the message names the key and the place.
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The file is not UTF-8.
-    #[error("{} is not text", path.display())]
-    NotText {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no configuration; the message has the place.
-    #[error("{} is no configuration: {message}", path.display())]
-    Toml {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
+    Settings(#[from] SettingsError),
     /// The `[key]` table names a key that there is not.
     #[error(transparent)]
     Keys(#[from] KeyTableError),
@@ -150,22 +142,16 @@ pub enum ConfigError {
     /// A peer cannot be used.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// Peers would be asked too often or too seldom.
-    #[error("gossip_interval_s is not between {GOSSIP_INTERVAL_S_MIN} and {GOSSIP_INTERVAL_S_MAX}")]
-    GossipInterval,
     /// A log's tiles are not at an address that can be used.
     #[error("log {log}: the url of its tiles must be http(s)://host[:port][/path]")]
     Tiles {
         /// Which `[[log]]`, counted from 1.
         log: usize,
     },
-    /// The wait is too long.
-    #[error("map_wait_ms is more than {MAP_WAIT_MS_MAX}")]
-    MapWait,
 }
 
 /// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -175,47 +161,84 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Debug, Deserialize)]
+/// What file and environment say. [`Config`] is what follows from it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct File {
+pub struct File {
+    /// The name of the log witness, a URL without scheme; that of the map witness has `/map` behind
+    /// it. Both are in the keys' vkeys, so a new name is a new witness.
     name: String,
+    /// Where logs ask over HTTP (c2sp.org/tlog-witness), and where `/metrics` and the status page
+    /// are. Without a table `tls` on a loopback address, see `plain_text`.
     #[serde(default = "default_http")]
     http: SocketAddr,
+    /// Where logs ask over gRPC, and peers. Without a table `tls` on a loopback address.
     #[serde(default = "default_grpc")]
     grpc: SocketAddr,
+    /// Where plain text may be spoken when there is no table `tls`.
     #[serde(default)]
     plain_text: PlainText,
+    /// Certificates of both listeners. Changed files are taken up within seconds.
     tls: Option<TlsFiles>,
+    /// Directory of the keys' plain files.
     #[serde(default = "default_keys")]
     keys: PathBuf,
+    /// Places of keys that are not plain files in `keys`, by the keys' names. See
+    /// [keys](../keys.md).
     #[serde(default)]
     key: KeyTable,
+    /// Directory of the state: the database, what was added, the evidence. Restoring an old copy
+    /// puts every log into quarantine.
     #[serde(default = "default_state")]
     state: PathBuf,
+    /// File that says how far each log had come, apart from the database: where both differ, one of
+    /// them came from a backup, and the log is in quarantine. Best on another disk. Without it, it
+    /// is `anchor` in the state.
     anchor: Option<PathBuf>,
+    /// How long a request waits for the check of the log's map before it is answered without the
+    /// map's cosignatures. Longer for a log with large epochs.
     #[serde(default = "default_map_wait_ms")]
+    #[schemars(range(max = MAP_WAIT_MS_MAX))]
     map_wait_ms: u64,
+    /// How log lines are written.
     #[serde(default)]
     log_format: LogFormat,
+    /// At most 16 lists of logs in the format `logs/v0` (witness-network.org/log-list-format):
+    /// paths of files, or addresses with https. They only add logs, and change no keys.
     #[serde(default)]
     lists: Vec<String>,
+    /// One section for each log to witness; further ones come from `lists` and `add-log`.
     #[serde(default)]
     log: Vec<LogFile>,
+    /// One section for each bastion (c2sp.org/https-bastion) that passes requests on to a witness
+    /// behind NAT, at most 16. Its operator needs the hash that `bastion-key` prints.
     #[serde(default)]
     bastion: Vec<bastion::Section>,
+    /// How often each peer is asked, 15 without it. More often finds a fork sooner.
+    #[schemars(range(min = GOSSIP_INTERVAL_S_MIN, max = GOSSIP_INTERVAL_S_MAX))]
     gossip_interval_s: Option<u64>,
+    /// One section for each witness with which this one compares what logs showed them, at most 16.
+    /// Both sides need the other's section.
     #[serde(default)]
     peer: Vec<gossip::Section>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LogFile {
+    /// The log's origin, if its keys have another name.
     origin: Option<String>,
+    /// The keys that it signs checkpoints with, 1 to 8, type 0x01 or 0x06.
     vkeys: Vec<String>,
+    /// Address of a Candor log's gRPC, `http://host:port` or `https://host`, to check its map; without it only the
+    /// log is witnessed.
     grpc: Option<String>,
+    /// File of the token that the log wants to see with `grpc`, for its roles `lookup` and `audit`.
     grpc_token: Option<PathBuf>,
+    /// Where its tiles are (c2sp.org/tlog-tiles), to have it prove that peers were shown the same
+    /// history.
     url: Option<String>,
+    /// How often it may grow a day; without it, as often as it likes.
     qpd: Option<NonZeroU32>,
 }
 
@@ -289,28 +312,34 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration at `path`.
+    /// Reads and checks the configuration at `path`, with the environment of this process over it.
     ///
     /// # Errors
     ///
     /// [`ConfigError`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let bytes = durable::read_bounded(path, CONFIG_BYTES_MAX)?;
-        let text = String::from_utf8(bytes).map_err(|_| ConfigError::NotText {
-            path: path.to_owned(),
-        })?;
-        let file: File = parse_toml(&text).map_err(|message| ConfigError::Toml {
-            path: path.to_owned(),
-            message,
-        })?;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        Self::check(file, directory)
+        Self::of(Self::settings(path, &Environment::of_process())?, path)
     }
 
-    fn check(file: File, directory: &Path) -> Result<Self, ConfigError> {
-        if file.map_wait_ms > MAP_WAIT_MS_MAX {
-            return Err(ConfigError::MapWait);
-        }
+    /// Reads a configuration file with `environment` over it, as they are written.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`].
+    pub fn settings(
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<Settings<File>, SettingsError> {
+        PROGRAM.read(path, environment)
+    }
+
+    /// The configuration that was read from the file at `path`, checked, with paths from there.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`].
+    pub fn of(settings: Settings<File>, path: &Path) -> Result<Self, ConfigError> {
+        let (file, directory) = (settings.value, path.parent().unwrap_or(Path::new("")));
         for (key, address) in [("http", file.http), ("grpc", file.grpc)] {
             if file.tls.is_none() && !file.plain_text.allows(address) {
                 return Err(ConfigError::PlainText { key });
@@ -332,7 +361,7 @@ impl Config {
             key_directory,
             bastions: bastion::check(file.bastion, directory)?,
             peers: gossip::check(file.peer)?,
-            gossip: check_times(file.gossip_interval_s)?,
+            gossip: times(file.gossip_interval_s),
             paths: Paths::new(&state, anchor.as_deref()),
             evidence: state.join("evidence"),
             map_wait: Duration::from_millis(file.map_wait_ms),
@@ -343,15 +372,12 @@ impl Config {
     }
 }
 
-fn check_times(interval_s: Option<u64>) -> Result<Times, ConfigError> {
+fn times(interval_s: Option<u64>) -> Times {
     let mut times = Times::default();
     if let Some(interval_s) = interval_s {
-        if !(GOSSIP_INTERVAL_S_MIN..=GOSSIP_INTERVAL_S_MAX).contains(&interval_s) {
-            return Err(ConfigError::GossipInterval);
-        }
         times.interval = Duration::from_secs(interval_s);
     }
-    Ok(times)
+    times
 }
 
 fn check_lists(lists: Vec<String>, directory: &Path) -> Result<Vec<ListSource>, ConfigError> {
@@ -442,3 +468,6 @@ fn check_tiles(log: usize, text: &str) -> Result<String, ConfigError> {
         Err(ConfigError::Tiles { log })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,7 +99,10 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-const TEMPLATE: &str = r#"# Configuration of candor-witness. Paths are relative to this file.
+pub(crate) const TEMPLATE: &str = r#"# Configuration of candor-witness.
+# Paths are relative to this file.
+# An environment variable goes before a key: CANDOR_WITNESS_MAP_WAIT_MS=500. All keys are in
+# docs/config/witness.md.
 
 # The name of the log witness; that of the map witness has /map behind it. Both are in the keys'
 # vkeys, so a new name is a new witness.
@@ -112,20 +115,11 @@ name = NAME
 # Without a table [tls] both are plain text, and on loopback addresses only. Where something in front
 # encrypts, or everybody may read along, say so: "anywhere".
 # plain_text = "loopback"
-#
-# Certificates of both, in PEM. Changed files are taken up within seconds.
-# [tls]
-# certificate = "tls/chain.pem"
-# key = "tls/key.pem"
 
-# The directory of the keys' plain files. Other places for a key, see docs/keys.md:
-#
-# [key]
-# log-ed25519 = { kind = "encrypted-file", path = "...", passphrase = "credential:NAME" }
-# log-ed25519 = { kind = "ssh-agent", public_key = "ssh-ed25519 ..." }
-# log-ed25519 = { kind = "pkcs11", module = "/...", token = "...", label = "...", pin = "file:..." }
+# The directory of the keys' plain files.
 # keys = "keys"
 
+# The directory of the database, of what was added, and of evidence.
 # state = "state"
 
 # How far each log had come, apart from the database: where both differ, one of them came from a
@@ -143,6 +137,22 @@ name = NAME
 # human or json
 # log_format = "human"
 
+# How often peers are asked, in seconds; see [[peer]].
+# gossip_interval_s = 15
+
+# Certificates of http and grpc, in PEM. Changed files are taken up within seconds.
+#
+# [tls]
+# certificate = "tls/chain.pem"
+# key = "tls/key.pem"
+
+# Other places for a key, see docs/keys.md:
+#
+# [key]
+# log-ed25519 = { kind = "encrypted-file", path = "...", passphrase = "credential:NAME" }
+# log-ed25519 = { kind = "ssh-agent", public_key = "ssh-ed25519 ..." }
+# log-ed25519 = { kind = "pkcs11", module = "/...", token = "...", label = "...", pin = "file:..." }
+
 # Behind NAT: bastions (c2sp.org/https-bastion) that pass requests on, one section for each. Their
 # operators need the hash that `bastion-key` prints. ca is for roots that the system does not have.
 #
@@ -152,8 +162,6 @@ name = NAME
 
 # Witnesses with which this one compares what logs showed them, one section for each. Both sides
 # need the other's section; key is what `gossip-key` prints there.
-#
-# gossip_interval_s = 15
 #
 # [[peer]]
 # url = "http://witness.example:7381"    address of its gRPC

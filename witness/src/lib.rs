@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod node_key;
 mod page;
 mod points;
+pub mod preflight;
 pub mod server;
 pub mod state;
 pub mod store;

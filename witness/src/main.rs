@@ -1,5 +1,7 @@
 //! The program `candor-witness`.
 
+mod configuration;
+
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -61,6 +63,19 @@ enum Command {
     Run {
         #[command(flatten)]
         config: ConfigArgument,
+    },
+    /// Checks file and environment as `run` does, without keys, locks or network.
+    CheckConfig {
+        #[command(flatten)]
+        config: ConfigArgument,
+    },
+    /// Prints the effective configuration, and where each value came from.
+    ShowConfig {
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Print one JSON object instead of TOML.
+        #[arg(long)]
+        json: bool,
     },
     /// Prints the witness's public keys, one a line: Ed25519 and ML-DSA-44 of the log witness, then
     /// of the map witness.
@@ -223,6 +238,8 @@ fn execute(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Run { config } => run(config.read()?),
+        Command::CheckConfig { config } => configuration::check(&config.path),
+        Command::ShowConfig { config, json } => configuration::show(&config.path, json),
         Command::Vkeys { config } => {
             let config = config.read()?;
             for key in Cosigner::load(&config.keys, &config.name)?.keys() {

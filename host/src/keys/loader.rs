@@ -231,7 +231,7 @@ impl<'a> KeyLoader<'a> {
     }
 }
 
-fn file_only(slot: &KeySlot) -> KeyError {
+pub(super) fn file_only(slot: &KeySlot) -> KeyError {
     KeyError::FileOnly {
         name: slot.name,
         kind: slot.kind,

@@ -6,6 +6,7 @@
 //! [`NoteSigner`](candor_core::note::NoteSigner), wherever it is.
 
 mod agent;
+mod check;
 pub mod encrypted;
 mod loader;
 mod openssh;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use candor_core::crypto::Ed25519PublicKey;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The name of the key type and of its signatures.
@@ -17,7 +18,7 @@ const KEY_BYTES: usize = 32;
 pub(super) const BLOB_BYTES: usize = 4 + ALGORITHM.len() + 4 + KEY_BYTES;
 
 /// The public key that a remote key is expected to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct OpensshKey(pub Ed25519PublicKey);
 

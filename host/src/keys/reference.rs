@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::secret::SecretSource;
 use super::{KeySlot, encrypted};
 
 /// Where a key is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum KeyReference {
     /// In a plain file that its owner alone may access.
@@ -23,7 +24,8 @@ pub enum KeyReference {
     EncryptedFile {
         /// The file.
         path: PathBuf,
-        /// Where the passphrase is read from.
+        /// Where the passphrase is read from, never the passphrase itself: `prompt`, `file:PATH`,
+        /// `credential:NAME` or `fd:N`.
         passphrase: SecretSource,
     },
     /// In an ssh-agent. Ed25519 only.
@@ -42,7 +44,7 @@ pub enum KeyReference {
         token: String,
         /// The key's label.
         label: String,
-        /// Where the user's PIN is read from.
+        /// Where the user's PIN is read from, as a passphrase.
         pin: SecretSource,
         /// Which key it must be. Without it the key is not used, but named in an error, so that
         /// the operator can write it here.
@@ -76,7 +78,7 @@ impl KeyReference {
 
 /// The keys that are not plain files in the directory of keys, by name: the `[key]` table of a
 /// configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct KeyTable(BTreeMap<String, KeyReference>);
 

@@ -1,8 +1,10 @@
 //! What `candor-server` does at a terminal: a file for each command.
 
+mod check_config;
 mod encrypt_key;
 mod init;
 mod run;
+mod show_config;
 mod token;
 
 use candor_host::logging;
@@ -19,6 +21,10 @@ pub enum Command {
     Token(token::Arguments),
     /// Serves a log until SIGINT or SIGTERM.
     Run(run::Arguments),
+    /// Checks file and environment as `run` does, without keys, locks or network.
+    CheckConfig(check_config::Arguments),
+    /// Prints the effective configuration, and where each value came from.
+    ShowConfig(show_config::Arguments),
 }
 
 impl Command {
@@ -33,6 +39,8 @@ impl Command {
             Self::EncryptKey(arguments) => encrypt_key::perform(&arguments),
             Self::Token(arguments) => token::perform(&arguments),
             Self::Run(arguments) => run::perform(&arguments),
+            Self::CheckConfig(arguments) => check_config::perform(&arguments),
+            Self::ShowConfig(arguments) => show_config::perform(&arguments),
         }
     }
 }

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use candor_core::crypto::Ed25519PublicKey;
 use rustls::pki_types::ServerName;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 use crate::access::token::Issuer;
@@ -18,7 +19,7 @@ const ISSUERS_MAX: usize = 4;
 const CLIENTS_MAX: usize = 64;
 
 /// Who may do what. Without this table nobody may do anything.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessTable {
     /// What everybody may do, without a credential: `lookup`, `monitor`, `audit`, `update`,
@@ -34,7 +35,7 @@ pub struct AccessTable {
 }
 
 /// Who makes bearer tokens.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerTable {
     /// Ed25519 public key in base64, as `candor-server token` prints it.
@@ -44,7 +45,7 @@ pub struct IssuerTable {
 }
 
 /// A client that shows a certificate.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTable {
     /// The DNS name in its certificate.

@@ -1,4 +1,5 @@
-//! The configuration file. Every key is documented in the file that `init` writes.
+//! The configuration. The comments of its fields are its reference, `docs/config/server.md`; the
+//! file that `init` writes tells what a new log needs.
 
 mod access;
 mod template;
@@ -11,9 +12,11 @@ use std::time::Duration;
 use candor_core::limits::{EPOCH_INSERTS_MAX, POLICY_BYTES_MAX};
 use candor_core::note::{KeyName, Policy, PolicyParseError};
 use candor_host::durable;
-use candor_host::keys::{KeyTable, KeyTableError, Keyring, parse_toml};
+use candor_host::keys::{KeyTable, KeyTableError, Keyring};
+use candor_host::settings::{Environment, Program, Settings, SettingsError};
 use candor_host::tls::{PlainText, TlsFiles};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::access::{AccessTable, ClientTable, IssuerTable};
@@ -25,8 +28,12 @@ use crate::sequencer::Pace;
 use crate::sequencer::enrolment::EnrolmentRules;
 use crate::storage::Engine;
 
-/// Longest configuration file in bytes.
-const CONFIG_BYTES_MAX: usize = 64 << 10;
+/// Whose configuration it is.
+pub const PROGRAM: Program = Program {
+    name: "candor-server",
+    prefix: "CANDOR_SERVER_",
+    bytes_max: 64 << 10,
+};
 
 /// How long updates wait for witnesses before they are refused: as long as a round of the
 /// publisher.
@@ -42,14 +49,9 @@ pub enum ConfigError {
     /// A file could not be read.
     #[error(transparent)]
     Read(#[from] durable::ReadError),
-    /// The file is no configuration; the message names the key and the place.
-    #[error("{}: {message}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, on one line.
-        message: String,
-    },
+    /// File and environment are no configuration; the message names the key and the place.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The policy file is no policy.
     #[error("{}: {source}", path.display())]
     Policy {
@@ -71,74 +73,114 @@ pub enum ConfigError {
     },
 }
 
-/// The configuration, as the file has it. Paths are relative to the file's directory.
-#[derive(Clone, Debug, Deserialize)]
+/// The configuration, as file and environment have it.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The log's name, for ever.
+    /// The log's name, in every checkpoint, for ever: 1 to 255 bytes without spaces and plus signs.
+    /// Devices and witnesses know the log by it. Another name is another log.
     pub origin: String,
-    /// Directory of the store.
+    /// Directory of the store. Losing it is losing the log; restoring an old copy is refused, see
+    /// `anchor`. It needs a local disk that keeps its promises.
     pub store: PathBuf,
-    /// What keeps the store.
+    /// What keeps the store. A store is opened by the engine that made it only.
     pub engine: Engine,
-    /// File of the newest signed checkpoint.
+    /// File of the newest signed checkpoint. It keeps a store that was restored from a backup from
+    /// signing a second history. Put it on another disk than the store, and never restore it from a
+    /// backup.
     pub anchor: PathBuf,
-    /// Directory of the keys' plain files.
+    /// Directory of the secret keys' plain files: `log-ed25519`, `log-ml-dsa-44`, `vrf`.
     pub keys: PathBuf,
-    /// Other places of keys.
+    /// Places of keys that are not plain files in `keys`, by the keys' names. See
+    /// [keys](../keys.md).
     #[serde(default)]
     pub key: KeyTable,
-    /// The witness policy (c2sp.org/tlog-policy).
+    /// File of the witness policy (c2sp.org/tlog-policy): the witnesses that are asked, and the
+    /// quorum that publication needs.
     pub policy: PathBuf,
-    /// A second witness policy, of witnesses that accept heads only so often.
+    /// File of a second witness policy, of witnesses that accept heads only so often. Devices may
+    /// ask for the newest head that satisfies it, beside the published one.
     #[serde(default)]
     pub second_policy: Option<PathBuf>,
-    /// Where gRPC is served.
+    /// Where devices, registrars, auditors and witnesses connect: gRPC. Without a table `tls` on a
+    /// loopback address, see `plain_text`.
     pub grpc_listen: SocketAddr,
-    /// Where tiles, health and metrics are served.
+    /// Where tiles, `/checkpoint`, `/livez`, `/readyz`, `/metrics` and the status page are served:
+    /// HTTP. Without a table `tls` on a loopback address, see `plain_text`.
     pub http_listen: SocketAddr,
-    /// Where plain text is spoken when there is no table `[tls]`.
+    /// Where plain text may be spoken when there is no table `tls`.
     #[serde(default)]
     pub plain_text: PlainText,
-    /// Certificates of both listeners.
+    /// Certificates of both listeners. Changed files are taken up within seconds.
     #[serde(default)]
     pub tls: Option<TlsFiles>,
-    /// Who may do what.
+    /// Who may do what. Without this table nobody may do anything.
     #[serde(default)]
     pub access: AccessTable,
-    /// Least time between two epochs in milliseconds.
+    /// Least time between two epochs. An update on an idle log does not wait for it. A longer one
+    /// gathers more updates into an epoch, which costs fewer signatures and rounds of witnesses.
+    #[schemars(range(max = 60_000))]
     pub epoch_interval_ms: u64,
-    /// Time after which an empty epoch is appended, in milliseconds.
+    /// An epoch without updates is appended after this time, so that heads stay fresh. At least
+    /// `epoch_interval_ms`. Devices refuse heads that are older than they allow: change both.
+    #[schemars(range(min = 1_000, max = 3_600_000))]
     pub heartbeat_ms: u64,
-    /// Most updates of an epoch.
+    /// Most updates of an epoch. Fewer make epochs under load shorter, and updates wait longer.
+    #[schemars(range(min = 1, max = EPOCH_INSERTS_MAX))]
     pub epoch_updates_max: usize,
-    /// Least time between two resets of an account's key in seconds; 0 is none.
+    /// Least time between two resets of an account's key; 0 is none. An account's devices check it
+    /// every day: a reset that stays for a day is seen by all of them.
+    #[schemars(range(max = RESET_COOLDOWN_S_MAX))]
     pub reset_cooldown_s: u64,
-    /// Least capability of each device of an enrolled account.
+    /// Least capability of every device of an account that has verification on; 0 asks for
+    /// nothing. What the numbers mean is the application's affair.
     pub enrolled_capability: u16,
-    /// Memory for what is read often, in mebibytes.
+    /// Memory for what is read often: accounts, parts of the tree, rows; about 1 KiB an account and
+    /// 200 bytes a label-version keep all of it in memory. The upper part of the tree and write
+    /// buffers come on top, see [operating](../operating.md).
+    #[schemars(range(min = 8, max = 1 << 20))]
     pub cache_mib: u64,
-    /// Free disk space below which updates are refused, in mebibytes.
+    /// Free disk space below which updates are refused. The engine needs it to tidy up.
+    #[schemars(range(max = 1 << 20))]
     pub disk_reserve_mib: u64,
-    /// Least time between two submissions to a witness in seconds, by its name in the policy.
+    /// Least time between two submissions to a witness, 1 to 86400, for witnesses that accept only
+    /// so many a day: by the name that the policy gives the witness. Others are asked for every
+    /// head.
     #[serde(default)]
     pub witness_interval_s: BTreeMap<String, u64>,
 }
 
 impl Config {
-    /// Reads and checks a configuration file.
+    /// Reads and checks a configuration file, with the environment of this process over it.
     ///
     /// # Errors
     ///
     /// [`ConfigError`]; the operator is at fault.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let syntax = |message: String| ConfigError::Syntax {
-            path: path.to_owned(),
-            message,
-        };
-        let bytes = durable::read_bounded(path, CONFIG_BYTES_MAX)?;
-        let text = str::from_utf8(&bytes).map_err(|error| syntax(error.to_string()))?;
-        let mut config: Self = parse_toml(text).map_err(syntax)?;
+        let settings = Self::settings(path, &Environment::of_process())?;
+        Self::of(settings, path)
+    }
+
+    /// Reads a configuration file with `environment` over it: paths as they are written, and what
+    /// keys have to do with each other not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`]; the operator is at fault.
+    pub fn settings(
+        path: &Path,
+        environment: &Environment,
+    ) -> Result<Settings<Self>, SettingsError> {
+        PROGRAM.read(path, environment)
+    }
+
+    /// The configuration that was read from the file at `path`, checked, with paths from there.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`]; the operator is at fault.
+    pub fn of(settings: Settings<Self>, path: &Path) -> Result<Self, ConfigError> {
+        let mut config = settings.value;
         let base = path.parent().unwrap_or(Path::new("."));
         let Self {
             store,
@@ -180,29 +222,8 @@ impl Config {
             within(key, fits, PlainText::EXPECTED)?;
         }
         self.access.access(&self.origin, Clock::system())?;
-        let interval = self.epoch_interval_ms <= 60_000;
-        within("epoch_interval_ms", interval, "at most 60000")?;
-        let heartbeat = (1_000..=3_600_000).contains(&self.heartbeat_ms)
-            && self.heartbeat_ms >= self.epoch_interval_ms;
-        within(
-            "heartbeat_ms",
-            heartbeat,
-            "1000 to 3600000 and at least epoch_interval_ms",
-        )?;
-        let updates = (1..=EPOCH_INSERTS_MAX).contains(&self.epoch_updates_max);
-        within("epoch_updates_max", updates, "1 to 65536")?;
-        let cooldown = self.reset_cooldown_s <= RESET_COOLDOWN_S_MAX;
-        within("reset_cooldown_s", cooldown, "at most 2592000")?;
-        within(
-            "cache_mib",
-            (8..=1 << 20).contains(&self.cache_mib),
-            "8 to 1048576",
-        )?;
-        within(
-            "disk_reserve_mib",
-            self.disk_reserve_mib <= 1 << 20,
-            "at most 1048576",
-        )?;
+        let heartbeat = self.heartbeat_ms >= self.epoch_interval_ms;
+        within("heartbeat_ms", heartbeat, "at least epoch_interval_ms")?;
         let mut intervals = self.witness_interval_s.values();
         let intervals = intervals.all(|seconds| (1..=86_400).contains(seconds));
         within(
@@ -266,66 +287,4 @@ fn read_policy(path: &Path) -> Result<Policy, ConfigError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Config, ConfigError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("server.toml");
-        std::fs::write(&path, text).unwrap();
-        Config::read(&path)
-    }
-
-    fn text() -> String {
-        let any = "127.0.0.1:0".parse().unwrap();
-        template("log.example", any, any, Engine::Fjall, "")
-    }
-
-    #[test]
-    fn the_template_is_a_valid_configuration() {
-        let config = read(&text()).unwrap();
-        assert_eq!(config.origin, "log.example");
-        assert!(config.store.is_absolute());
-    }
-
-    #[test]
-    fn unknown_missing_and_senseless_keys_are_refused() {
-        assert!(matches!(
-            read(&(text() + "colour = 1\n")),
-            Err(ConfigError::Syntax { .. })
-        ));
-        for key in [
-            "anchor = \"anchor\"",
-            "reset_cooldown_s = 86400",
-            "enrolled_capability = 0",
-        ] {
-            let error = read(&text().replace(key, "")).unwrap_err().to_string();
-            let (name, _) = key.split_once(' ').unwrap();
-            assert!(
-                error.contains(&format!("missing field `{name}`")),
-                "{error}"
-            );
-        }
-        let unknown = text().replace("fjall\"\n", "rocksdb\"\n");
-        assert!(matches!(read(&unknown), Err(ConfigError::Syntax { .. })));
-        for (from, to) in [
-            ("log.example", "a+b"),
-            ("heartbeat_ms = 60000", "heartbeat_ms = 10"),
-            ("epoch_updates_max = 16384", "epoch_updates_max = 65537"),
-            ("reset_cooldown_s = 86400", "reset_cooldown_s = 2592001"),
-            ("cache_mib = 256", "cache_mib = 0"),
-            ("127.0.0.1:0", "192.0.2.1:0"),
-            (
-                "# [witness_interval_s]",
-                "[witness_interval_s]\nw = 86401\n#",
-            ),
-        ] {
-            let changed = text().replace(from, to);
-            assert!(
-                matches!(read(&changed), Err(ConfigError::Value { .. })),
-                "{to}"
-            );
-        }
-    }
-}
+mod tests;

@@ -15,7 +15,8 @@ pub fn template(
     let engine = engine.name();
     format!(
         r#"# Configuration of a Candor log.
-# Paths are relative to this file. Unknown keys are refused.
+# Paths are relative to this file. Unknown keys are refused. An environment variable goes before a
+# key: CANDOR_SERVER_CACHE_MIB=64. All keys are in docs/config/server.md.
 
 # The log's name, in every checkpoint, for ever. Devices and witnesses know the log by it.
 origin = "{origin}"
@@ -103,6 +104,9 @@ roles = ["update"]
 # [[access.client]]
 # name = "registrar.example"
 # roles = ["update"]
+# Keys that are not plain files in the directory of keys.
+# [key]
+# vrf = {{ kind = "encrypted-file", path = "keys/vrf.enc", passphrase = "credential:vrf" }}
 "#
     )
 }

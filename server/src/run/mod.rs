@@ -3,6 +3,7 @@
 mod grpc;
 mod heads;
 mod policies;
+mod preflight;
 mod running;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::heads::last_published;
 use self::policies::Policies;
+pub use self::preflight::preflight;
 pub use self::running::Running;
 use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
@@ -136,7 +138,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
     let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
     let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
-    let policies = Policies::read(&config, &signer)?;
+    let policies = Policies::read(&config, &signer.keys())?;
     let clock = Clock::system();
     let access = Arc::new(config.access.access(&config.origin, clock.clone())?);
     let metrics = Arc::new(Metrics::new());

@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candor_core::limits::{KEY_NAME_BYTES_MAX, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
-use candor_core::note::{Policy, PolicyLog, PolicyWitness};
+use candor_core::note::{Algorithm, Policy, PolicyLog, PolicyWitness, VerifierKey};
 
 use super::RunError;
 use crate::config::Config;
-use crate::publisher::{WitnessNode, large_keys};
-use crate::signer::LogSigner;
+use crate::publisher::WitnessNode;
 
 /// The policies, and whom they ask.
 pub(super) struct Policies {
@@ -19,7 +18,8 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    pub fn read(config: &Config, signer: &LogSigner) -> Result<Self, RunError> {
+    /// `own` are the log's keys.
+    pub fn read(config: &Config, own: &[VerifierKey]) -> Result<Self, RunError> {
         let refused = |path: &Path, message: &str| RunError::Policy {
             path: path.to_owned(),
             message: message.to_owned(),
@@ -27,9 +27,9 @@ impl Policies {
         let first = config.read_policy()?;
         let second = config.read_second_policy()?;
         let of_first = |message: &str| refused(&config.policy, message);
-        check_policy(&first, signer).map_err(of_first)?;
+        check_policy(&first, own).map_err(of_first)?;
         if let (Some(second), Some(path)) = (&second, &config.second_policy) {
-            check_policy(second, signer).map_err(|message| refused(path, message))?;
+            check_policy(second, own).map_err(|message| refused(path, message))?;
             if second.is_satisfied_by(|_| false) {
                 return Err(refused(path, "a second policy must ask for witnesses"));
             }
@@ -54,8 +54,7 @@ impl Policies {
 }
 
 /// A policy that this log can meet: it lists only this log, and witnesses with addresses suffice.
-fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str> {
-    let own = signer.keys();
+fn check_policy(policy: &Policy, own: &[VerifierKey]) -> Result<(), &'static str> {
     let is_own = |log: &PolicyLog| own.iter().any(|key| key == log.key());
     if policy.logs().is_empty() || !policy.logs().iter().all(is_own) {
         return Err("the policy must list the keys of this log, and no others");
@@ -64,7 +63,9 @@ fn check_policy(policy: &Policy, signer: &LogSigner) -> Result<(), &'static str>
         return Err("the quorum needs witnesses for which the policy has no address");
     }
     let lines = own.len() + policy.witnesses().len();
-    let large = large_keys(signer, policy).len();
+    let witnesses = policy.witnesses().iter().map(PolicyWitness::key);
+    let is_large = |key: &&VerifierKey| key.algorithm() == Algorithm::MlDsa44;
+    let large = own.iter().chain(witnesses).filter(is_large).count();
     // An ML-DSA-44 line is about 3.3 KiB and its key's name.
     if lines > NOTE_SIGNATURES_MAX || large * (3584 + KEY_NAME_BYTES_MAX) > NOTE_BYTES_MAX {
         return Err("the policy lists more witness keys than fit one signed head");

@@ -9,18 +9,19 @@ use std::sync::Arc;
 
 use candor_host::durable::{self, WriteError};
 use clap::ValueEnum;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
 use super::{EngineError, FjallStorage, NotCommitted, SledStorage, Storage};
 
 /// The engines that keep a store on the local disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// [`FjallStorage`], the default: made for batches of many small rows.
+    /// What `init` takes by default: made for batches of many small rows.
     Fjall,
-    /// [`SledStorage`]: slower, and a second implementation to fall back on.
+    /// Slower, and a second implementation to fall back on.
     Sled,
 }
 
@@ -69,18 +70,28 @@ impl Engine {
     /// [`OpenError::Missing`] and [`OpenError::OtherEngine`] are the operator's fault,
     /// [`OpenError::Locked`] another process's; all else the environment's.
     pub fn open(self, options: &StoreOptions) -> Result<Arc<dyn Storage>, OpenError> {
-        let found = Self::of(&options.path)?;
-        if found != self {
-            return Err(OpenError::OtherEngine {
-                path: options.path.clone(),
-                found: found.name(),
-                configured: self.name(),
-            });
-        }
+        self.expect_at(&options.path)?;
         Ok(match self {
             Self::Fjall => Arc::new(FjallStorage::open(options)?),
             Self::Sled => Arc::new(SledStorage::open(options)?),
         })
+    }
+
+    /// Makes sure that a store of this engine is at `path`, without opening it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] and [`OpenError::OtherEngine`] are the operator's fault; all else the
+    /// environment's.
+    pub fn expect_at(self, path: &Path) -> Result<(), OpenError> {
+        match Self::of(path)? {
+            found if found == self => Ok(()),
+            found => Err(OpenError::OtherEngine {
+                path: path.to_owned(),
+                found: found.name(),
+                configured: self.name(),
+            }),
+        }
     }
 
     /// The engine of the store at `path`.

@@ -221,6 +221,19 @@ impl Bastion {
     }
 }
 
+impl Place {
+    /// Checks the roots for the bastion's certificate, if the configuration has some.
+    ///
+    /// # Errors
+    ///
+    /// [`BastionError`].
+    pub fn check_roots(&self) -> Result<(), BastionError> {
+        self.ca
+            .as_deref()
+            .map_or(Ok(()), |path| roots(path).map(drop))
+    }
+}
+
 fn roots(path: &Path) -> Result<RootCertStore, BastionError> {
     let wrong = || BastionError::Roots {
         path: path.to_owned(),

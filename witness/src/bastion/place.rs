@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::ServerName;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Most bastions of a witness.
 pub const BASTIONS_MAX: usize = 16;
@@ -34,10 +35,12 @@ pub enum PlaceError {
 }
 
 /// A section of the configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Section {
+    /// Where it is, `host:port`.
     address: String,
+    /// PEM file of the roots to which its certificate leads, if it is none that the system has.
     ca: Option<PathBuf>,
 }
 

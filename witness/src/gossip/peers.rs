@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use candor_core::crypto::Ed25519PublicKey;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tonic::transport::{Endpoint, Uri};
 
 use super::identity::KeyText;
@@ -57,10 +58,12 @@ pub enum PeerError {
 }
 
 /// A section of the configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Section {
+    /// Address of its gRPC, `http://host:port`. What it sends is signed.
     url: String,
+    /// What `gossip-key` prints there.
     key: String,
 }
 

@@ -268,14 +268,14 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     assert!(config.logs[ORIGIN].grpc.is_some());
     assert!(config.paths.database.starts_with(directory.path()));
 
-    assert!(matches!(read("colour = 1"), Err(ConfigError::Toml { .. })));
+    assert!(matches!(read("colour = 1"), Err(ConfigError::Settings(_))));
     assert!(matches!(
         read(&log("colour = 1")),
-        Err(ConfigError::Toml { .. })
+        Err(ConfigError::Settings(_))
     ));
     assert!(matches!(
         read("map_wait_ms = 8001"),
-        Err(ConfigError::MapWait)
+        Err(ConfigError::Settings(_))
     ));
     assert!(matches!(
         read("[[log]]\nvkeys = []"),
@@ -287,7 +287,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     ));
     assert!(matches!(
         read(&log("qpd = 0")),
-        Err(ConfigError::Toml { .. })
+        Err(ConfigError::Settings(_))
     ));
     assert!(matches!(
         read("lists = [\"a\", \"http://a.example/list\"]"),
@@ -334,4 +334,25 @@ fn the_key_for_peers_is_made_once_and_printed() {
     assert_eq!(key.trim_end().len(), 64);
     assert_eq!(print(), key);
     assert!(directory.path().join("w/keys/gossip-ed25519.key").exists());
+}
+
+#[test]
+fn a_configuration_is_checked_and_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let init = ["init", "w", "--name", "w.example/1", "--log", &vkey()];
+    stdout(&run(directory.path(), &init, ""));
+    let check = ["check-config", "--config", "w/witness.toml"];
+    let checked = stdout(&run(directory.path(), &check, ""));
+    assert!(checked.starts_with("warning: the anchor"), "{checked}");
+    assert!(checked.ends_with("\nok\n"), "{checked}");
+    let show = ["show-config", "--config", "w/witness.toml"];
+    let shown = stdout(&run(directory.path(), &show, ""));
+    assert!(shown.contains("map_wait_ms = 2000  # default\n"), "{shown}");
+    assert!(shown.contains("# w/witness.toml, line "), "{shown}");
+
+    std::fs::remove_file(directory.path().join("w/state/witness.redb")).unwrap();
+    let refused = run(directory.path(), &check, "");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(error.contains("witness.redb"), "{error}");
 }
