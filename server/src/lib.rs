@@ -16,6 +16,7 @@ pub mod head;
 pub mod http;
 pub mod init;
 pub mod ledger;
+pub mod limits;
 pub mod lookup;
 pub mod map;
 pub mod metrics;

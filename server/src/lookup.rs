@@ -17,6 +17,24 @@ use crate::map::Position;
 use crate::sequencer::ladders::Ladders;
 use crate::storage::Table;
 
+/// Whether the proof takes more than some rows: the curve, or versions before the newest.
+///
+/// # Errors
+///
+/// [`LedgerError`]; the environment is at fault.
+pub fn is_costly(
+    ledger: &Ledger,
+    head: &SignedHead,
+    label: &Label,
+    query: &Query,
+) -> Result<bool, LedgerError> {
+    let account = ledger.account_at(label, head.epoch())?;
+    let greatest = account.greatest();
+    let opened = query.opened(greatest);
+    let opens_earlier = opened.iter().any(|version| Some(*version) != greatest);
+    Ok(opens_earlier || !account.is_complete())
+}
+
 /// Proves what the map holds of a label at a published head.
 ///
 /// # Errors

@@ -47,6 +47,15 @@ pub const WITNESS_LAG_SECONDS: &str = "candor_witness_lag_seconds";
 pub const QUORUM_LOST: &str = "candor_quorum_lost";
 /// Lookups answered, by result: present, absent, failed.
 pub const LOOKUPS: &str = "candor_lookups_total";
+/// Calls that were refused, by limit: lookups, absent, repeats, updates, account-updates, streams,
+/// connections, reads.
+pub const LIMITED: &str = "candor_limited_total";
+/// Clients, registrars or labels whose bucket is not full, by limit.
+pub const LIMITS_TRACKED: &str = "candor_limits_tracked";
+/// Of those, how many were forgotten for want of room since the start, by limit.
+pub const LIMITS_FORGOTTEN: &str = "candor_limits_forgotten";
+/// Calls that wait for their turn to read the store, by class: plain, costly, feed.
+pub const READS_WAITING: &str = "candor_reads_waiting";
 
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -77,6 +86,10 @@ pub struct Metrics {
     witness_lag_seconds: IntGaugeVec,
     quorum_lost: IntGauge,
     lookups: IntCounterVec,
+    limited: IntCounterVec,
+    limits_tracked: IntGaugeVec,
+    limits_forgotten: IntGaugeVec,
+    reads_waiting: IntGaugeVec,
 }
 
 impl Default for Metrics {
@@ -158,6 +171,22 @@ impl Metrics {
                 "Lookups answered, by result: present, absent, failed.",
                 &["result"],
             ),
+            limited: registry.counters(LIMITED, "Calls that were refused, by limit.", &["limit"]),
+            limits_tracked: registry.gauges(
+                LIMITS_TRACKED,
+                "Clients, registrars or labels whose bucket is not full, by limit.",
+                &["limit"],
+            ),
+            limits_forgotten: registry.gauges(
+                LIMITS_FORGOTTEN,
+                "Buckets that were forgotten in debt since the start, by limit.",
+                &["limit"],
+            ),
+            reads_waiting: registry.gauges(
+                READS_WAITING,
+                "Calls that wait for their turn to read the store, by class.",
+                &["class"],
+            ),
             registry,
         }
     }
@@ -234,5 +263,25 @@ impl Metrics {
     /// A lookup was answered.
     pub fn looked_up(&self, result: &'static str) {
         self.lookups.with_label_values(&[result]).inc();
+    }
+
+    /// A call was refused.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.with_label_values(&[limit]).inc();
+    }
+
+    /// How full a table of buckets is.
+    pub fn limits_tracked(&self, limit: &'static str, tracked: usize, forgotten: u64) {
+        let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let labels = [limit];
+        let gauge = self.limits_tracked.with_label_values(&labels);
+        gauge.set(number(tracked as u64));
+        let gauge = self.limits_forgotten.with_label_values(&labels);
+        gauge.set(number(forgotten));
+    }
+
+    /// Counts those who wait for a turn of one class.
+    pub fn reads_waiting(&self, class: &'static str) -> IntGauge {
+        self.reads_waiting.with_label_values(&[class])
     }
 }

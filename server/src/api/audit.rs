@@ -1,7 +1,7 @@
 //! `candor.v1.Audit`: the feed of epochs for witnesses and auditors.
 
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candor_proto::Bytes;
 use candor_proto::v1::audit_server::Audit;
@@ -11,6 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Service;
+use crate::limits::{Class, Client, Place};
 
 /// Longest part of a delta in one message, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -29,6 +30,9 @@ impl Audit for Service {
         &self,
         request: Request<StreamEpochsRequest>,
     ) -> Result<Response<Self::StreamEpochsStream>, Status> {
+        let client = Client::of(&request);
+        self.limits.call(&client, Instant::now())?;
+        let place = self.limits.stream(&client)?;
         let StreamEpochsRequest {
             from_epoch,
             to_epoch,
@@ -46,7 +50,7 @@ impl Audit for Service {
             (false, to_epoch) => to_epoch.min(newest),
         };
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
-        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks));
+        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks, place));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
@@ -54,7 +58,7 @@ impl Audit for Service {
 type Chunks = mpsc::Sender<Result<EpochChunk, Status>>;
 
 /// Sends epochs in order, waiting for those that are not signed yet, until the reader is gone.
-async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks) {
+async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks, _stream: Place) {
     let mut signed = service.signed.clone();
     while epoch <= to_epoch {
         let is_signed = signed.wait_for(|head| head.as_ref().is_some_and(|h| h.size > epoch));
@@ -70,7 +74,9 @@ async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks) {
             place = service.feeds.acquire() => place.expect("the semaphore is never closed"),
         };
         let rows = service
-            .read(move |this| Ok((this.ledger.record(epoch)?, this.ledger.delta(epoch)?)))
+            .read_in(Class::Feed, move |this| {
+                Ok((this.ledger.record(epoch)?, this.ledger.delta(epoch)?))
+            })
             .await;
         let sent = match rows {
             Ok((record, delta)) => send(epoch, record, delta, &chunks).await,

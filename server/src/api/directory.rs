@@ -1,25 +1,29 @@
 //! `candor.v1.Directory`: lookups.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use candor_core::account::Label;
 use candor_core::answer::Query;
-use candor_proto::hashes_to_wire;
 use candor_proto::v1::directory_server::Directory;
 use candor_proto::v1::{
     self, LookupBatchRequest, LookupBatchResponse, LookupRequest, LookupResponse,
 };
-use tonic::{Request, Response, Status, async_trait};
+use candor_proto::{Bytes, hashes_to_wire};
+use tonic::{Code, Request, Response, Status, async_trait};
 
+use super::padding::{class, padding};
 use super::{LOOKUP_TIMEOUT, Service, head_answer, second_answer};
 use crate::access::{Caller, Role};
 use crate::head::Published;
-use crate::lookup::prove_account;
+use crate::ledger::LedgerError;
+use crate::limits::{Class, Client};
+use crate::lookup::{is_costly, prove_account};
 
 /// Most labels of a batch.
 const BATCH_QUERIES_MAX: usize = 64;
 
-/// Longest account proofs of an answer in bytes: with a head and framing they fit the 16 MiB that
+/// Longest account proofs of an answer in bytes, padded: with a head and framing they fit the 16 MiB that
 /// clients are told to accept.
 const BATCH_BYTES_MAX: usize = 15 << 20;
 
@@ -30,13 +34,14 @@ impl Directory for Service {
         request: Request<LookupRequest>,
     ) -> Result<Response<LookupResponse>, Status> {
         let caller = caller(&request);
+        let client = Client::of(&request);
         let request = request.into_inner();
         let query = request
             .query
             .ok_or_else(|| Status::invalid_argument("query is missing"))?;
         may_ask(caller.as_ref(), std::slice::from_ref(&query))?;
         let published = self.published()?;
-        let mut accounts = answer(self, &published, vec![query]).await?;
+        let mut accounts = answer(self, &client, &published, vec![query]).await?;
         let (head, consistency) = answer_head(
             self,
             &published,
@@ -51,12 +56,14 @@ impl Directory for Service {
             request.post_quantum,
         )
         .await?;
-        let account = accounts.pop().unwrap_or_default().into();
+        let account = accounts.pop().unwrap_or_default();
+        let padding = padding([&account]);
         Ok(Response::new(LookupResponse {
             head,
             consistency,
             account,
             second,
+            padding,
         }))
     }
 
@@ -65,13 +72,14 @@ impl Directory for Service {
         request: Request<LookupBatchRequest>,
     ) -> Result<Response<LookupBatchResponse>, Status> {
         let caller = caller(&request);
+        let client = Client::of(&request);
         let request = request.into_inner();
         if request.queries.len() > BATCH_QUERIES_MAX {
             return Err(Status::invalid_argument("a batch holds at most 64 queries"));
         }
         may_ask(caller.as_ref(), &request.queries)?;
         let published = self.published()?;
-        let accounts = answer(self, &published, request.queries).await?;
+        let accounts = answer(self, &client, &published, request.queries).await?;
         let (head, consistency) = answer_head(
             self,
             &published,
@@ -86,12 +94,13 @@ impl Directory for Service {
             request.post_quantum,
         )
         .await?;
-        let accounts = accounts.into_iter().map(Into::into).collect();
+        let padding = padding(&accounts);
         Ok(Response::new(LookupBatchResponse {
             head,
             consistency,
             accounts,
             second,
+            padding,
         }))
     }
 }
@@ -116,7 +125,7 @@ async fn answer_head(
     published: &Published,
     verified_size: u64,
     post_quantum: bool,
-) -> Result<(Option<v1::Head>, Vec<candor_proto::Bytes>), Status> {
+) -> Result<(Option<v1::Head>, Vec<Bytes>), Status> {
     if verified_size == published.signed.size {
         return Ok((None, Vec::new()));
     }
@@ -127,50 +136,112 @@ async fn answer_head(
 /// The encoded account proofs for some queries, in order, at one head.
 async fn answer(
     service: &Service,
+    client: &Client,
     published: &Arc<Published>,
     queries: Vec<v1::Query>,
-) -> Result<Vec<Vec<u8>>, Status> {
-    let queries = queries
-        .into_iter()
-        .map(|query| {
-            let label = Label::parse(&query.label)
-                .map_err(|_| Status::invalid_argument("a label is not in its normal form"))?;
-            let (from_version, max_versions) = (query.from_version, query.max_versions);
-            Ok((
-                label,
-                Query {
-                    from_version,
-                    max_versions,
-                },
-            ))
-        })
-        .collect::<Result<Vec<_>, Status>>()?;
-    let head = Arc::clone(published);
-    let proving = service.read(move |service| {
-        let mut accounts = Vec::with_capacity(queries.len());
-        let mut bytes = 0;
-        for (label, query) in &queries {
-            let (ledger, ladders) = (&service.ledger, &service.ladders);
-            let proof = prove_account(ledger, ladders, &head.signed, label, query)?;
-            service.metrics.looked_up(match proof.greatest {
-                Some(_) => "present",
-                None => "absent",
-            });
-            let encoded = proof.encode();
-            bytes += encoded.len();
-            if bytes > BATCH_BYTES_MAX {
-                return Ok(None);
+) -> Result<Vec<Bytes>, Status> {
+    let started = Instant::now();
+    let asked = queries.into_iter().map(asked);
+    let asked = Arc::new(asked.collect::<Result<Vec<_>, _>>()?);
+    let pairs = asked.iter().map(|(label, query)| (label, query));
+    let reserved = service.limits.lookups(client, pairs, started)?;
+    let proving = async {
+        let (first, head) = (Arc::clone(&asked), Arc::clone(published));
+        // Whoever needs the curve or a history does not keep others from what is at hand.
+        let cheap = service.read(move |service| {
+            for (label, query) in first.iter() {
+                if is_costly(&service.ledger, &head.signed, label, query)? {
+                    return Ok(None);
+                }
             }
-            accounts.push(encoded);
+            prove(service, &head, &first).map(Some)
+        });
+        if let Some(proved) = cheap.await? {
+            return Ok(proved);
         }
-        Ok(Some(accounts))
-    });
-    let late = |_| Status::deadline_exceeded("the lookup took too long");
-    let proved = tokio::time::timeout(LOOKUP_TIMEOUT, proving)
-        .await
-        .map_err(late)?;
-    let too_large = || Status::out_of_range("the answer is too large; ask for less");
-    proved
-        .inspect_err(|_| service.metrics.looked_up("failed"))?
-        .ok_or_else(too_large)
+        let (all, head) = (Arc::clone(&asked), Arc::clone(published));
+        let costly = move |service: &Service| prove(service, &head, &all);
+        service.read_in(Class::Costly, costly).await
+    };
+    let late = |_| Err(Status::deadline_exceeded("the lookup took too long"));
+    let proved = tokio::time::timeout(LOOKUP_TIMEOUT, proving).await;
+    let Proved {
+        accounts,
+        opened,
+        absent,
+    } = match proved.unwrap_or_else(late) {
+        Ok(proved) => proved,
+        Err(failed) => {
+            reserved.settle(0, 0);
+            // Who was refused for want of a turn is counted there.
+            if failed.code() != Code::ResourceExhausted {
+                service.metrics.looked_up("failed");
+            }
+            return Err(failed);
+        }
+    };
+    reserved.settle(opened, absent);
+    let accounts =
+        accounts.ok_or_else(|| Status::out_of_range("the answer is too large; ask for less"));
+    let floor = service.limits.answer_floor(asked.len());
+    if let Some(left) = floor.checked_sub(started.elapsed()) {
+        tokio::time::sleep(left).await;
+    }
+    accounts
+}
+
+/// What a query asks for.
+fn asked(query: v1::Query) -> Result<(Label, Query), Status> {
+    let label = Label::parse(&query.label)
+        .map_err(|_| Status::invalid_argument("a label is not in its normal form"))?;
+    let (from_version, max_versions) = (query.from_version, query.max_versions);
+    Ok((
+        label,
+        Query {
+            from_version,
+            max_versions,
+        },
+    ))
+}
+
+/// Account proofs, and what they cost.
+#[derive(Default)]
+struct Proved {
+    /// None if they are too large for one answer.
+    accounts: Option<Vec<Bytes>>,
+    /// Versions that were opened beside the newest ones.
+    opened: usize,
+    /// Labels that do not exist.
+    absent: usize,
+}
+
+fn prove(
+    service: &Service,
+    published: &Published,
+    asked: &[(Label, Query)],
+) -> Result<Proved, LedgerError> {
+    let mut accounts = Vec::with_capacity(asked.len());
+    let mut proved = Proved::default();
+    let mut bytes = 0;
+    for (label, query) in asked {
+        let (ledger, ladders) = (&service.ledger, &service.ladders);
+        let proof = prove_account(ledger, ladders, &published.signed, label, query)?;
+        let opened = query.opened(proof.greatest).len();
+        proved.opened += opened.saturating_sub(1);
+        service.metrics.looked_up(match proof.greatest {
+            Some(_) => "present",
+            None => {
+                proved.absent += 1;
+                "absent"
+            }
+        });
+        let encoded = proof.encode();
+        bytes += class(encoded.len());
+        if bytes > BATCH_BYTES_MAX {
+            return Ok(proved);
+        }
+        accounts.push(encoded.into());
+    }
+    proved.accounts = Some(accounts);
+    Ok(proved)
 }

@@ -1,6 +1,7 @@
 //! `candor.v1.Log`: heads, consistency, configuration.
 
 use std::pin::Pin;
+use std::time::Instant;
 
 use candor_proto::hashes_to_wire;
 use candor_proto::v1::log_server::Log;
@@ -13,6 +14,7 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Service, head_answer, second_answer};
+use crate::limits::Client;
 
 type Heads = Pin<Box<dyn Stream<Item = Result<GetHeadResponse, Status>> + Send>>;
 
@@ -22,6 +24,7 @@ impl Log for Service {
         &self,
         request: Request<GetHeadRequest>,
     ) -> Result<Response<GetHeadResponse>, Status> {
+        self.limits.call(&Client::of(&request), Instant::now())?;
         let request = request.into_inner();
         let published = self.published()?;
         let (head, consistency) = head_answer(
@@ -52,6 +55,9 @@ impl Log for Service {
         &self,
         request: Request<WatchHeadsRequest>,
     ) -> Result<Response<Heads>, Status> {
+        let client = Client::of(&request);
+        self.limits.call(&client, Instant::now())?;
+        let place = self.limits.stream(&client)?;
         let WatchHeadsRequest {
             post_quantum,
             mut second_verified_size,
@@ -60,6 +66,7 @@ impl Log for Service {
         let mut last_size = 0;
         let heads = WatchStream::new(self.published.progress())
             .filter_map(move |_| {
+                let _held = &place;
                 let current = service.published.current();
                 let head = current.filter(|head| head.signed.size > last_size);
                 let verified_size = second_verified_size;
@@ -87,6 +94,7 @@ impl Log for Service {
         &self,
         request: Request<GetConsistencyRequest>,
     ) -> Result<Response<GetConsistencyResponse>, Status> {
+        self.limits.call(&Client::of(&request), Instant::now())?;
         let GetConsistencyRequest { old_size, new_size } = request.into_inner();
         let published = self.published()?.signed.size;
         if old_size > new_size || new_size > published {
@@ -106,6 +114,7 @@ impl Log for Service {
         &self,
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
+        self.limits.call(&Client::of(&request), Instant::now())?;
         // Witnesses ask before anything is published: record 0 is then served without a proof.
         let published = self.published.current().map_or(0, |head| head.signed.size);
         let size = match request.into_inner().size {

@@ -6,6 +6,7 @@
 mod audit;
 mod directory;
 mod log;
+mod padding;
 mod registrar;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tonic::service::Routes;
 
 use crate::head::{Published, PublishedHead, SignedHead};
 use crate::ledger::{Ledger, LedgerError};
+use crate::limits::{Class, Limit, Limiter, Reads};
 use crate::metrics::Metrics;
 use crate::sequencer::admission::Admission;
 use crate::sequencer::ladders::Ladders;
@@ -33,10 +35,6 @@ const REQUEST_BYTES_MAX: usize = 128 << 10;
 
 /// Most epochs that audit feeds hold in memory at a time, over all connections.
 pub const FEEDS_MAX: usize = 64;
-
-/// Most reads of the store at a time, fewer than the runtime has threads for blocking work: the
-/// publisher needs some too.
-pub const READS_MAX: usize = 64;
 
 /// How long a lookup may take.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,8 +54,10 @@ pub struct Service {
     pub ladders: Ladders,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What callers get.
+    pub limits: Limiter,
     /// Turns to read the store.
-    pub reads: Arc<Semaphore>,
+    pub reads: Reads,
     /// Places of audit feeds; each holds one epoch's delta in memory.
     pub feeds: Arc<Semaphore>,
     /// Ends the streams.
@@ -85,13 +85,23 @@ impl Service {
         self.published.current().ok_or_else(none)
     }
 
-    /// Runs something that reads the store where blocking is allowed.
+    /// Runs something that reads some rows of the store where blocking is allowed.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, Status> {
-        let turn = Arc::clone(&self.reads).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
+        self.read_in(Class::Plain, read).await
+    }
+
+    /// The same for what may cost more. Nobody waits long for a turn: who does not get one is told
+    /// when to come back.
+    async fn read_in<T: Send + 'static>(
+        &self,
+        class: Class,
+        read: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let turn = self.reads.of(class).enter().await;
+        let turn = turn.map_err(|busy| self.limits.refuse(Limit::Reads, busy.wait))?;
         let this = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let result = read(&this);

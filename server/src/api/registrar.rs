@@ -1,7 +1,8 @@
 //! `candor.v1.Registrar`: updates.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use candor_core::answer::HeadProof;
 use candor_proto::v1::registrar_server::Registrar;
@@ -12,6 +13,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Service;
+use crate::limits::Client;
 use crate::sequencer::admission::{Refusal, SubmitError};
 
 /// How long an update waits to become visible, if the caller sets no deadline of its own.
@@ -31,9 +33,10 @@ impl Registrar for Service {
         &self,
         request: Request<SubmitUpdateRequest>,
     ) -> Result<Response<SubmitUpdateResponse>, Status> {
+        let registrar = name(&request);
         let patience = patience(request.metadata());
         Ok(Response::new(
-            submit(self, request.into_inner(), patience).await?,
+            submit(self, &registrar, request.into_inner(), patience).await?,
         ))
     }
 
@@ -43,22 +46,33 @@ impl Registrar for Service {
         &self,
         request: Request<Streaming<SubmitUpdateRequest>>,
     ) -> Result<Response<Answers>, Status> {
+        let registrar = name(&request);
         let this = self.clone();
         let answers = request
             .into_inner()
             .take_until(self.shutdown.clone().cancelled_owned())
             .map(move |update| {
-                let this = this.clone();
-                async move { submit(&this, update?, VISIBLE_TIMEOUT).await }
+                let (this, registrar) = (this.clone(), Arc::clone(&registrar));
+                async move { submit(&this, &registrar, update?, VISIBLE_TIMEOUT).await }
             })
             .buffer_unordered(STREAM_UPDATES_MAX);
         Ok(Response::new(Box::pin(answers)))
     }
 }
 
+/// The name of the registrar's credential.
+fn name<T>(request: &Request<T>) -> Arc<str> {
+    match Client::of(request) {
+        Client::Named(name) => name,
+        // Where the operator lets everybody update, all of them are one registrar.
+        Client::Address(_) => "everybody".into(),
+    }
+}
+
 /// Submits one update and waits until it is visible, or until patience ends.
 async fn submit(
     service: &Service,
+    registrar: &str,
     update: SubmitUpdateRequest,
     patience: Duration,
 ) -> Result<SubmitUpdateResponse, Status> {
@@ -69,7 +83,14 @@ async fn submit(
         version,
         value,
     } = update;
-    let epoch = match service.admission.submit(&label, version, &value).await {
+    let allowed = service.limits.update(registrar, &label, Instant::now());
+    let submitted = match allowed {
+        Ok(()) => service.admission.submit(&label, version, &value).await,
+        Err(limited) => Err(SubmitError::Refused(Refusal::RateLimited {
+            wait_ms: limited.wait_ms(),
+        })),
+    };
+    let epoch = match submitted {
         Ok(epoch) => epoch,
         Err(error @ SubmitError::OutcomeUnknown) => return Err(Status::unknown(error.to_string())),
         Err(SubmitError::Refused(refusal)) => {
@@ -137,6 +158,7 @@ fn refused(refusal: &Refusal) -> v1::Refused {
         message: refusal.to_string(),
         greatest_version,
         retryable: refusal.is_retryable(),
+        retry_after_ms: refusal.retry_after_ms(),
     }
 }
 

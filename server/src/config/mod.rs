@@ -2,6 +2,7 @@
 //! file that `init` writes tells what a new log needs.
 
 mod access;
+mod limits;
 mod template;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::access::{AccessTable, ClientTable, IssuerTable};
+pub use self::limits::Limits;
 pub use self::template::template;
 use crate::clock::Clock;
 use crate::init::KEY_SLOTS;
@@ -148,6 +150,9 @@ pub struct Config {
     /// head.
     #[serde(default)]
     pub witness_interval_s: BTreeMap<String, u64>,
+    /// How much callers get.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Config {
@@ -230,7 +235,8 @@ impl Config {
             "witness_interval_s",
             intervals,
             "1 to 86400 for each witness",
-        )
+        )?;
+        self.limits.check()
     }
 
     /// How seldom witnesses are asked.

@@ -107,6 +107,34 @@ roles = ["update"]
 # Keys that are not plain files in the directory of keys.
 # [key]
 # vrf = {{ kind = "encrypted-file", path = "keys/vrf.enc", passphrase = "credential:vrf" }}
+# How much callers get. See docs/operating.md for what the numbers are reckoned from.
+# [limits]
+# Of one address (IPv6: /64); networks around it get 16 and 256 times as much, a credential
+# named_factor times.
+# lookups_per_second = 50
+# lookups_burst = 2000
+# Answers that there is no such label. When they are used up, all lookups of the client wait.
+# absent_per_minute = 60
+# absent_burst = 600
+# Of one label, by one client.
+# repeats_per_minute = 600
+# named_factor = 16
+# Addresses without these limits: this machine, and proxies, which must have limits of their own.
+# unlimited = ["127.0.0.0/8", "::1/128"]
+# Of one registrar, and of one label.
+# updates_per_second = 50000
+# account_updates_per_hour = 1000
+# Connections for gRPC, calls of one of them, and open streams of heads and epochs.
+# connections = 10000
+# connections_per_address = 1000
+# streams_per_connection = 256
+# streams = 10000
+# streams_per_client = 1000
+# Reads of the store at a time, and how long others wait for their turn.
+# reads = 64
+# read_patience_ms = 250
+# Least time until a lookup is answered, for each eight labels, so that time tells less; 0 is none.
+# answer_floor_ms = 1
 "#
     )
 }

@@ -1,6 +1,7 @@
 //! Liveness, readiness, metrics, and a page that says how the log is doing.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::State;
@@ -61,6 +62,7 @@ pub(super) async fn metrics(
     }
     let now_s = pages.clock.now_s();
     pages.metrics.publication(&pages.board.lock(), now_s);
+    pages.limits.observe(Instant::now());
     (
         [(header::CONTENT_TYPE, CONTENT_TYPE)],
         pages.metrics.registry.text(),

@@ -17,6 +17,7 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::head::{Freshness, PublishedHead, SignedHead};
 use crate::ledger::Ledger;
+use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::publisher::StatusBoard;
 
@@ -31,6 +32,8 @@ pub struct Pages {
     pub signed: watch::Receiver<Option<Arc<SignedHead>>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What callers of gRPC get.
+    pub limits: Limiter,
     /// How publication is doing.
     pub board: StatusBoard,
     /// The time.

@@ -15,9 +15,6 @@ use crate::access::{Access, guard};
 use crate::api::Service;
 use crate::head::Freshness;
 
-/// Most calls of one connection at a time.
-const STREAMS_MAX: u32 = 256;
-
 /// How often health is looked at when nothing is published.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -36,6 +33,7 @@ pub(super) async fn serve(
     service: Service,
     access: Arc<Access>,
     listener: Listener,
+    streams: u32,
     freshness: Freshness,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
@@ -47,7 +45,7 @@ pub(super) async fn serve(
     let routes = service.routes().add_service(health).add_service(reflection);
     let routes = guard(routes.prepare().into_axum_router(), access);
     let limits = Http2Limits {
-        requests: STREAMS_MAX,
+        requests: streams,
         ping: PING,
         lifetime: Some(LIFETIME),
         drain: DRAIN,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use candor_core::note::LogVerifyError;
 use candor_host::http as edge;
@@ -27,13 +28,14 @@ pub use self::preflight::preflight;
 pub use self::running::Running;
 use self::running::{Stop, Tasks};
 use crate::anchor::{Anchor, AnchorError};
-use crate::api::{FEEDS_MAX, READS_MAX, Service};
+use crate::api::{FEEDS_MAX, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::head::{Freshness, PublishedHead};
 use crate::http::{self, Pages};
 use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
+use crate::limits::{Limiter, Reads};
 use crate::metrics::Metrics;
 use crate::publisher::{Comparison, Publisher, PublisherError, StatusBoard, WitnessNode};
 use crate::sequencer::admission::Admission;
@@ -47,12 +49,6 @@ use crate::storage::{OpenError, StoreOptions};
 
 /// How many heartbeats may pass before the published head no longer counts as fresh.
 const FRESH_HEARTBEATS: u32 = 3;
-
-/// How many connections gRPC has. Many phones may be behind one address.
-const GRPC_PLACES: Places = Places {
-    connections: 16_384,
-    of_network: 1_024,
-};
 
 /// Why the server stopped or did not start.
 #[derive(Debug, Error)]
@@ -231,6 +227,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     };
     let max_age = config.pace().heartbeat * FRESH_HEARTBEATS;
     let freshness = Freshness::new(Arc::clone(&published), clock.clone(), max_age);
+    let limiter = Limiter::new(&config.limits, Arc::clone(&metrics), Instant::now());
     let service = Service {
         ledger: ledger.clone(),
         published: Arc::clone(&published),
@@ -238,7 +235,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         admission,
         ladders,
         metrics: Arc::clone(&metrics),
-        reads: Arc::new(Semaphore::new(READS_MAX)),
+        limits: limiter.clone(),
+        reads: Reads::new(&config.limits, &metrics),
         feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
         shutdown: stop.shutdown.clone(),
         unpublishing: stop.unpublish.clone(),
@@ -248,6 +246,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         published: Arc::clone(&published),
         signed: signed.clone(),
         metrics,
+        limits: limiter,
         board,
         clock,
         freshness: freshness.clone(),
@@ -268,7 +267,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         grpc_listener,
         certificates.clone(),
         Protocol::Http2,
-        GRPC_PLACES,
+        Places {
+            connections: config.limits.connections,
+            of_network: config.limits.connections_per_address,
+        },
     );
     let http_listener = Listener::new(
         http_listener,
@@ -283,6 +285,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
             service,
             access,
             grpc_listener,
+            config.limits.streams_per_connection,
             freshness,
             stop.shutdown.clone(),
         )),

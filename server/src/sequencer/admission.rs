@@ -69,6 +69,12 @@ pub enum Refusal {
     /// More updates wait than there is room for.
     #[error("too many updates wait; try again later")]
     Overloaded,
+    /// The registrar, or all registrars for this label, submit more than the limit.
+    #[error("more updates than the limit; try again in {wait_ms} ms")]
+    RateLimited {
+        /// When there is room under the limit again, in milliseconds.
+        wait_ms: u64,
+    },
     /// The store has no space, or failed before it wrote.
     #[error("the log cannot store updates at the moment; try again later")]
     StorageUnavailable,
@@ -105,9 +111,19 @@ impl Refusal {
             Self::CapabilityTooLow { .. } => "capability-too-low",
             Self::BindingTarget => "binding-target",
             Self::Overloaded => "overloaded",
+            Self::RateLimited { .. } => "rate-limited",
             Self::StorageUnavailable => "storage-unavailable",
             Self::Unpublished => "unpublished",
             Self::ShuttingDown => "shutting-down",
+        }
+    }
+
+    /// After how many milliseconds the same update may succeed, if that is known; else 0.
+    pub const fn retry_after_ms(&self) -> u64 {
+        match self {
+            Self::ResetCooldown { left_s } => left_s.saturating_mul(1000),
+            Self::RateLimited { wait_ms } => *wait_ms,
+            _ => 0,
         }
     }
 
@@ -117,6 +133,7 @@ impl Refusal {
             self,
             Self::ResetCooldown { .. }
                 | Self::Overloaded
+                | Self::RateLimited { .. }
                 | Self::StorageUnavailable
                 | Self::Unpublished
                 | Self::ShuttingDown

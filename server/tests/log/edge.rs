@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candor_core::answer::{Query, Trust};
 use candor_core::crypto::Ed25519SecretKey;
@@ -11,8 +11,10 @@ use candor_proto::v1;
 use candor_proto::v1::audit_client::AuditClient;
 use candor_proto::v1::submit_update_response::Outcome;
 use candor_server::access::Access;
+use candor_server::config::Limits;
 use candor_server::head::{Freshness, Published};
 use candor_server::http::{Pages, router};
+use candor_server::limits::Limiter;
 use candor_server::metrics::Metrics;
 use candor_server::run::{RunError, start};
 use tokio_util::sync::CancellationToken;
@@ -287,11 +289,14 @@ async fn readiness_is_a_fresh_published_head() {
     let mut process = world.start_unpublished(EAGER, world.inlet()).unwrap();
     process.signed_size(2).await;
     let max_age = Duration::from_secs(10);
+    let metrics = Arc::new(Metrics::new());
+    let limits = Limiter::new(&Limits::default(), Arc::clone(&metrics), Instant::now());
     let router = router(Pages {
         ledger: world.ledger(),
         published: Arc::clone(&process.published),
         signed: process.signed.clone(),
-        metrics: Arc::new(Metrics::new()),
+        metrics,
+        limits,
         board: candor_server::publisher::StatusBoard::default(),
         clock: world.clock(),
         freshness: Freshness::new(Arc::clone(&process.published), world.clock(), max_age),

@@ -16,6 +16,7 @@ mod fsck;
 mod gate;
 mod harness;
 mod ladders;
+mod limits;
 mod pipeline;
 mod publisher;
 mod second;

@@ -65,7 +65,10 @@ impl Site {
     }
 
     pub async fn start(&self) -> Server {
-        let config = self.config();
+        self.start_with(self.config()).await
+    }
+
+    pub async fn start_with(&self, config: Config) -> Server {
         let trust = Trust::danger_without_map_witnesses(config.read_policy().unwrap()).unwrap();
         let token = self.token();
         let shutdown = CancellationToken::new();

@@ -106,6 +106,14 @@ fn raw_rows(port: &'static str, address: SocketAddr) -> Vec<Waiting> {
             ("HTTP/2", HTTP2, None),
         ]);
     }
+    if port == WITNESS_HTTP {
+        let slow = b"POST /add-checkpoint HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nold";
+        let huge = b"POST /add-checkpoint HTTP/1.1\r\nhost: a\r\ncontent-length: 1073741824\r\n\r\n";
+        cases.extend([
+            ("a body that never ends", &slow[..], None),
+            ("a body of 1 GiB", &huge[..], None),
+        ]);
+    }
     let row = |(sent, bytes, dripping): (&'static str, &'static [u8], _)| {
         async move {
             let got = said(address, bytes, dripping).await;

@@ -47,6 +47,8 @@ fn line(answer: &[u8]) -> String {
         .and_then(|line| line.strip_prefix("HTTP/1.1 "))
     {
         Some(status) => format!("HTTP {status}"),
+        // What TLS says of what is no TLS (RFC 8446, section 6).
+        None if answer[0] == 0x15 => "closed (TLS alert)".to_owned(),
         // The server's settings come first, and GOAWAY is told apart by nobody here.
         None => "closed (HTTP/2)".to_owned(),
     }

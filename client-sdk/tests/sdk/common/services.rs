@@ -109,6 +109,7 @@ impl Directory for Services {
                 consistency: consistency(world, request.verified_size),
                 account: account(world, &request.query.unwrap()),
                 second: second(world, stored, request.second_verified_size),
+                padding: vec![vec![0; 99].into()],
             },
         )
     }
@@ -130,6 +131,7 @@ impl Directory for Services {
                     .map(|query| account(world, query))
                     .collect(),
                 second: second(world, stored, request.second_verified_size),
+                padding: vec![vec![0; 99].into()],
             },
         )
     }
@@ -249,6 +251,7 @@ impl Registrar for Services {
                         message: String::new(),
                         greatest_version: next.checked_sub(1),
                         retryable: false,
+                        retry_after_ms: 0,
                     })
                 };
                 v1::SubmitUpdateResponse {
