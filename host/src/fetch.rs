@@ -36,6 +36,13 @@ pub fn client_trusting(
     builder(timeouts).tls_certs_only(roots).build()
 }
 
+/// The same, but for whom it speaks to: it believes any certificate. Only for what nobody can lie
+/// about to anybody's harm.
+pub(crate) fn unverifying_client(timeouts: Timeouts) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = builder(timeouts);
+    builder.tls_danger_accept_invalid_certs(true).build()
+}
+
 fn builder(timeouts: Timeouts) -> reqwest::ClientBuilder {
     tls::install_default_provider();
     reqwest::Client::builder()

@@ -5,9 +5,9 @@
 //!
 //! For every program: [`durable`] files and [`key_file`]s. For servers, with the feature `edge`:
 //! accepting connections ([`listener`]), HTTP ([`http`]) and gRPC ([`mod@grpc`]) on them, HTTP/2 on
-//! any connection ([`http2`]), outgoing HTTP ([`fetch`]), TLS and its certificates ([`tls`]),
-//! [`logging`], [`metrics`] and [`shutdown`]; with the feature `keys`: signing [`keys`], wherever
-//! they are, and [`settings`], a configuration in a file and the environment.
+//! any connection ([`http2`]), outgoing HTTP ([`fetch`]) and asking for readiness ([`probe`]), TLS
+//! and its certificates ([`tls`]), [`logging`], [`metrics`] and [`shutdown`]; with the feature
+//! `keys`: signing [`keys`], wherever they are, and [`settings`], a configuration in a file and the environment.
 //!
 //! # What is out of scope
 //!
@@ -34,6 +34,8 @@ pub mod logging;
 pub mod metrics;
 #[cfg(feature = "keys")]
 pub mod settings;
+#[cfg(feature = "edge")]
+pub mod probe;
 #[cfg(feature = "edge")]
 pub mod shutdown;
 #[cfg(feature = "edge")]

@@ -34,10 +34,11 @@ fn documents_below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The documents of the repository's root, and everything in `docs`.
+/// The documents of the repository's root, and everything in `docs` and `deploy`.
 fn documents() -> Vec<PathBuf> {
     let mut found = files(&root(), "md");
     documents_below(&root().join("docs"), &mut found);
+    documents_below(&root().join("deploy"), &mut found);
     assert!(found.len() > 20, "documents are found");
     found
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use candor_core::note::{ListedLog, VerifierKey};
 use candor_host::keys::{self, KeyTable, SecretSource};
 use candor_host::logging::{self, Format};
-use candor_host::shutdown;
+use candor_host::{probe, shutdown};
 use candor_witness::added;
 use candor_witness::bastion::Identity;
 use candor_witness::config::{Config, LOG_KEYS_MAX, LogFormat};
@@ -76,6 +76,11 @@ enum Command {
         /// Print one JSON object instead of TOML.
         #[arg(long)]
         json: bool,
+    },
+    /// Asks the running witness whether it is ready, as `/readyz` does: for health checks.
+    Health {
+        #[command(flatten)]
+        config: ConfigArgument,
     },
     /// Prints the witness's public keys, one a line: Ed25519 and ML-DSA-44 of the log witness, then
     /// of the map witness.
@@ -240,6 +245,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Run { config } => run(config.read()?),
         Command::CheckConfig { config } => configuration::check(&config.path),
         Command::ShowConfig { config, json } => configuration::show(&config.path, json),
+        Command::Health { config } => health(&config.read()?),
         Command::Vkeys { config } => {
             let config = config.read()?;
             for key in Cosigner::load(&config.keys, &config.name)?.keys() {
@@ -290,6 +296,13 @@ async fn run(config: Config) -> Result<(), Failure> {
     let (http, grpc) = (server.http_address()?, server.grpc_address()?);
     tracing::info!(%http, %grpc, logs, "witnessing");
     Ok(server.serve(shutdown).await?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn health(config: &Config) -> Result<(), Failure> {
+    let answer = probe::ready(config.http, config.tls.is_some()).await?;
+    writeln!(io::stdout(), "{answer}")?;
+    Ok(())
 }
 
 fn add_log(

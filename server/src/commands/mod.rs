@@ -2,6 +2,7 @@
 
 mod check_config;
 mod encrypt_key;
+mod health;
 mod init;
 mod run;
 mod show_config;
@@ -25,6 +26,8 @@ pub enum Command {
     CheckConfig(check_config::Arguments),
     /// Prints the effective configuration, and where each value came from.
     ShowConfig(show_config::Arguments),
+    /// Asks the running server whether it is ready, as `/readyz` does: for health checks.
+    Health(health::Arguments),
 }
 
 impl Command {
@@ -41,6 +44,7 @@ impl Command {
             Self::Run(arguments) => run::perform(&arguments),
             Self::CheckConfig(arguments) => check_config::perform(&arguments),
             Self::ShowConfig(arguments) => show_config::perform(&arguments),
+            Self::Health(arguments) => health::perform(&arguments),
         }
     }
 }
