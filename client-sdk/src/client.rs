@@ -97,7 +97,7 @@ impl<S: Store> Client<S> {
     /// [`Error`]; see [`Error::fault`].
     pub async fn head(&self) -> Result<KnownHead, Error> {
         let mut session = self.session().await?;
-        let response = self.rpc().head(session.verified()).await?;
+        let response = self.rpc().head(session.verified().await?).await?;
         let answer = HeadAnswer::whole(response)?;
         let (_, head) = session.accept_heads(&answer).await?;
         session.commit().await?;

@@ -63,20 +63,32 @@ impl<S: Store> Client<S> {
 }
 
 impl<S: Store> Session<S> {
-    /// What the server need not send.
-    pub(crate) fn verified(&self) -> Verified {
+    /// What the server need not send. A head that was remembered under another policy may not
+    /// satisfy this one: then the newest is fetched and verified anew, as one that follows it.
+    pub(crate) async fn verified(&mut self) -> Result<Verified, Error> {
         let nothing = self.client.nothing_verified();
-        let Some(log) = &self.log else { return nothing };
+        let Some(log) = &self.log else {
+            return Ok(nothing);
+        };
+        let policy = self.client.trust().policy();
+        if self.client.kept().head(policy, &log.note).is_err() {
+            let response = self.client.rpc().head(nothing).await?;
+            self.accept_whole_heads(&mut HeadAnswer::whole(response)?)
+                .await?;
+        }
+        let Some(log) = &self.log else {
+            return Ok(nothing);
+        };
         let now_s = self.client.now_s();
         let second_size = self.client.trust().second().map(|trust| {
             // One that no longer satisfies the policy is as good as none.
             let second = log.second.as_ref().map(|note| trust.verify(note, now_s));
             second.map_or(0, |it| it.map_or(0, |it| it.checkpoint().size()))
         });
-        Verified {
+        Ok(Verified {
             size: log.known.size,
             second_size,
-        }
+        })
     }
 
     /// Verifies an answer's heads against what is remembered (checks 1 to 3, and those of the

@@ -173,7 +173,7 @@ impl<S: Store> Client<S> {
         let queries = asked
             .iter()
             .map(|(label, query, _)| wire_query(label, query));
-        let verified = session.verified();
+        let verified = session.verified().await?;
         let queries = queries.collect();
         let response = self.rpc().lookup_batch(queries, verified).await?;
         if response.accounts.len() != labels.len() {
@@ -292,7 +292,7 @@ impl<S: Store> Client<S> {
         label: &Label,
         query: Query,
     ) -> Result<(KnownHead, VerifiedAccount), Error> {
-        let verified = session.verified();
+        let verified = session.verified().await?;
         let query_on_wire = wire_query(label, &query);
         let response = self.rpc().lookup(query_on_wire, verified).await?;
         let answer = HeadAnswer::new(response.head, &response.consistency, response.second)?;

@@ -23,7 +23,9 @@ impl<S: Store> Client<S> {
     ///
     /// [`Error`]; see [`Error::fault`].
     pub async fn watch_heads(&self) -> Result<HeadWatch<S>, Error> {
-        let verified = self.session().await?.verified();
+        let mut session = self.session().await?;
+        let verified = session.verified().await?;
+        session.commit().await?;
         Ok(HeadWatch {
             client: self.clone(),
             stream: self.rpc().watch_heads(verified).await?,

@@ -10,7 +10,17 @@
 //!          uint64 created_ms; } LogConfig;
 //! struct { uint8 kind = 1; uint64 timestamp_ms; opaque prefix_tree[32]; uint64 leaves;
 //!          opaque audit_digest[32]; } EpochRecord;
+//! struct { uint8 kind = 2; uint64 timestamp_ms; opaque prefix_tree[32]; uint64 leaves;
+//!          opaque audit_digest[32]; Successor successor; } EndRecord;
+//! struct { opaque origin<1..255>; opaque config[32]; uint8 count; opaque keys[count][32]; }
+//!        Successor;
 //! ```
+//!
+//! The last kind is the last record of a log: it inserts nothing, and nothing follows it.
+
+mod end;
+
+pub use end::{Record, Successor, SuccessorError};
 
 use thiserror::Error;
 
@@ -122,6 +132,9 @@ pub enum RecordOrderError {
     /// The map has another number of leaves than the epoch's insertions give.
     #[error("the number of label-versions does not follow from the insertions")]
     LeafCount,
+    /// The log has ended.
+    #[error("the log had ended before this record")]
+    Ended,
 }
 
 impl EpochRecord {
@@ -151,14 +164,19 @@ impl EpochRecord {
                 field: "record kind",
             });
         }
-        let record = Self {
+        let record = Self::decode_fields(&mut reader)?;
+        reader.finish()?;
+        Ok(record)
+    }
+
+    /// Reads what all kinds of records but record 0 have behind their kind.
+    fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
             timestamp_ms: reader.u64("timestamp")?,
             prefix_tree: reader.hash("prefix tree root")?,
             leaves: reader.u64("leaves")?,
             audit_digest: reader.hash("audit digest")?,
-        };
-        reader.finish()?;
-        Ok(record)
+        })
     }
 
     /// The state of the map after this record.

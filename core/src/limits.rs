@@ -74,6 +74,9 @@ pub const DEVICE_KEYS_MAX: usize = 16;
 /// Longest public key of a device in bytes: room for the largest post-quantum signature keys.
 pub const DEVICE_KEY_BYTES_MAX: usize = 4096;
 
+/// Most keys that a log's last record names of its successor.
+pub const SUCCESSOR_KEYS_MAX: usize = 4;
+
 /// Longest text that is normalized to a label, in bytes: separators and uncomposed characters may
 /// make it four times as long as the label.
 pub const LABEL_INPUT_BYTES_MAX: usize = 4 * LABEL_BYTES_MAX;

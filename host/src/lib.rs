@@ -32,10 +32,10 @@ pub mod listener;
 pub mod logging;
 #[cfg(feature = "edge")]
 pub mod metrics;
-#[cfg(feature = "keys")]
-pub mod settings;
 #[cfg(feature = "edge")]
 pub mod probe;
+#[cfg(feature = "keys")]
+pub mod settings;
 #[cfg(feature = "edge")]
 pub mod shutdown;
 #[cfg(feature = "edge")]

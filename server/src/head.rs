@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use candor_core::Hash;
 use candor_core::answer::HeadProof;
-use candor_core::epoch::EpochRecord;
+use candor_core::epoch::Record;
 use candor_core::log::{leaf_hash, verify_inclusion};
 use candor_core::note::{SignatureLine, SignedNote, VerifierKey};
 use thiserror::Error;
@@ -80,8 +80,9 @@ impl SignedHead {
         // memory stops the log rather than showing in its answers.
         verify_inclusion(epoch, size, &leaf_hash(&record), &inclusion, &root)
             .map_err(|_| LedgerError::Damaged { table: "tiles" })?;
-        let timestamp_ms = EpochRecord::decode(&record)
+        let timestamp_ms = Record::decode(&record)
             .map_err(|_| LedgerError::Damaged { table: "records" })?
+            .epoch
             .timestamp_ms;
         Ok(Self {
             size,

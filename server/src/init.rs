@@ -63,12 +63,15 @@ pub enum InitError {
 pub struct LogKeys {
     /// Signs checkpoints.
     pub signer: LogSigner,
+    /// Those of its keys that are in [`NEXT_KEY_SLOTS`].
+    pub next: Vec<VerifierKey>,
     /// Makes search keys.
     pub vrf: VrfSecretKey,
 }
 
 impl LogKeys {
-    /// Opens the keys, wherever they are.
+    /// Opens the keys, wherever they are: with those of a rotation, if they are there. Which of
+    /// them sign is the store's to say, see [`LogSigner::in_use`].
     ///
     /// # Errors
     ///
@@ -76,12 +79,26 @@ impl LogKeys {
     pub fn open(mut loader: KeyLoader<'_>, origin: &str) -> Result<Self, InitError> {
         let name = KeyName::new(origin)?;
         let [ed25519, ml_dsa, vrf] = &KEY_SLOTS;
-        let signers = vec![
-            loader.signer(ed25519, name.clone(), Algorithm::Ed25519)?,
-            loader.signer(ml_dsa, name, Algorithm::MlDsa44)?,
-        ];
+        let [next_ed25519, next_ml_dsa] = &NEXT_KEY_SLOTS;
+        let (mut signers, mut next_keys) = (Vec::new(), Vec::new());
+        for (slot, next, algorithm) in [
+            (ed25519, next_ed25519, Algorithm::Ed25519),
+            (ml_dsa, next_ml_dsa, Algorithm::MlDsa44),
+        ] {
+            let has_next = loader.is_there(next);
+            // Between two renames of files the next key is all that there is.
+            if !has_next || loader.is_there(slot) {
+                signers.push(loader.signer(slot, name.clone(), algorithm)?);
+            }
+            if has_next {
+                let signer = loader.signer(next, name.clone(), algorithm)?;
+                next_keys.push(signer.verifier_key().clone());
+                signers.push(signer);
+            }
+        }
         Ok(Self {
             signer: LogSigner::new(origin, signers),
+            next: next_keys,
             vrf: VrfSecretKey::from_seed(loader.seed(vrf)?.expose()),
         })
     }
@@ -103,6 +120,21 @@ pub const KEY_SLOTS: [KeySlot; 3] = [
         name: "vrf",
         file: "vrf",
         kind: KeyKind::Vrf,
+    },
+];
+
+/// Keys that will sign checkpoints, from the beginning of a rotation until they are put in the
+/// place of those before.
+pub const NEXT_KEY_SLOTS: [KeySlot; 2] = [
+    KeySlot {
+        name: "log-ed25519-next",
+        file: "log-ed25519-next",
+        kind: KeyKind::Ed25519,
+    },
+    KeySlot {
+        name: "log-ml-dsa-44-next",
+        file: "log-ml-dsa-44-next",
+        kind: KeyKind::MlDsa44,
     },
 ];
 

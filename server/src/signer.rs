@@ -3,11 +3,14 @@
 use candor_core::Hash;
 use candor_core::note::{Checkpoint, LogVerifier, NoteSigner, SignError, SignedNote, VerifierKey};
 
+use crate::identity::Identity;
+
 /// Signs checkpoints of one log: with Ed25519, which every reader of the ecosystem knows, and with
 /// ML-DSA-44.
 pub struct LogSigner {
     origin: String,
     signers: Vec<Box<dyn NoteSigner>>,
+    retired: Vec<VerifierKey>,
 }
 
 impl LogSigner {
@@ -16,7 +19,24 @@ impl LogSigner {
         Self {
             origin: origin.to_owned(),
             signers,
+            retired: Vec::new(),
         }
+    }
+
+    /// Signs with those of these keys that a store's identity names, in its order; `None` if one
+    /// is not among them.
+    pub fn in_use(mut self, identity: &Identity) -> Option<Self> {
+        let mut signers = Vec::with_capacity(identity.signing.len());
+        for key in &identity.signing {
+            let mut left = self.signers.iter();
+            let at = left.position(|signer| signer.verifier_key() == key)?;
+            signers.push(self.signers.swap_remove(at));
+        }
+        Some(Self {
+            signers,
+            retired: identity.retired.clone(),
+            ..self
+        })
     }
 
     /// The log's origin.
@@ -24,7 +44,7 @@ impl LogSigner {
         &self.origin
     }
 
-    /// The keys that verify the log's checkpoints.
+    /// The keys that it signs with.
     pub fn keys(&self) -> Vec<VerifierKey> {
         self.signers
             .iter()
@@ -32,15 +52,18 @@ impl LogSigner {
             .collect()
     }
 
-    /// Verifies what this log signed.
-    pub fn verifier(&self) -> LogVerifier {
-        LogVerifier::new(&self.origin, self.keys())
+    /// The keys that it signs with, and those that it signed with before.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            signing: self.keys(),
+            retired: self.retired.clone(),
+        }
     }
 
-    /// The log's identity at rest: its keys, one a line.
-    pub fn identity(&self) -> Vec<u8> {
-        let lines: Vec<String> = self.keys().iter().map(|key| format!("{key}\n")).collect();
-        lines.concat().into_bytes()
+    /// Verifies what this log signed, with retired keys too.
+    pub fn verifier(&self) -> LogVerifier {
+        let keys = self.identity().keys().cloned().collect();
+        LogVerifier::new(&self.origin, keys)
     }
 
     /// Signs the checkpoint of a size and root.

@@ -78,6 +78,7 @@ pub const CODES: &[&str] = &[
     "ladder-contradicted",
     "ladder-wrong",
     "log-empty",
+    "log-ended",
     "log-inconsistent",
     "log-rolled-back",
     "lookup-batch-size",
@@ -217,6 +218,7 @@ fn head(error: &HeadError) -> (&'static str, Kind) {
         HeadError::Record(_) => ("record-malformed", Kind::Unproven),
         HeadError::NotNewest(_) => ("record-not-newest", Kind::Unproven),
         HeadError::Order(_) => ("record-order", Kind::Lied),
+        HeadError::Ended(_) => ("log-ended", Kind::Incompatible),
         _ => ("head-refused", Kind::Unproven),
     }
 }

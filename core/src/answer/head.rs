@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::trust::Trust;
 use crate::Hash;
 use crate::codec::{DecodeError, Reader};
-use crate::epoch::{EpochRecord, MapState, RecordOrderError};
+use crate::epoch::{EpochRecord, MapState, Record, RecordOrderError, Successor};
 use crate::log::{ProofError, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::{FreshnessError, NoteError, PolicyError, SignedNote, VerifiedCheckpoint};
 
@@ -113,6 +113,10 @@ pub enum HeadError {
     /// The record contradicts an earlier one.
     #[error("record refused: {0}")]
     Order(#[from] RecordOrderError),
+    /// The log has ended, and says so: everything else about the head is right, but for its age.
+    /// Nobody is at fault. Trust in the successor is not this device's to draw from that.
+    #[error("the log has ended; it goes on as {}", .0.origin())]
+    Ended(Box<Successor>),
 }
 
 /// A head that satisfies the device's trust and follows what it knew before.
@@ -167,9 +171,13 @@ impl HeadProof {
     ) -> Result<VerifiedHead, HeadError> {
         let note = SignedNote::parse(&self.checkpoint)?;
         let verified = trust.policy().verify_checkpoint(&note)?;
+        let record = Record::decode(&self.record);
+        let has_ended = matches!(&record, Ok(record) if record.successor.is_some());
         match verified.check_freshness(now_s, trust.max_age_s(), trust.skew_s()) {
             // A policy without witnesses has to be asked for by its name; it knows no time.
             Ok(()) | Err(FreshnessError::NoTimestamp) => {}
+            // The head of a log that has ended stays its newest one.
+            Err(FreshnessError::Stale { .. }) if has_ended => {}
             Err(error) => return Err(error.into()),
         }
         let checkpoint = verified.checkpoint();
@@ -180,7 +188,7 @@ impl HeadProof {
         if size < 2 {
             return Err(HeadError::NoEpoch);
         }
-        let record = EpochRecord::decode(&self.record)?;
+        let record = record?;
         verify_inclusion(
             size - 1,
             size,
@@ -190,12 +198,15 @@ impl HeadProof {
         )
         .map_err(HeadError::NotNewest)?;
         if let Some(known) = known {
-            record.check_follows(&known.map)?;
+            record.epoch.check_follows(&known.map)?;
         }
-        Ok(VerifiedHead {
-            checkpoint: verified,
-            record,
-        })
+        match record.successor {
+            Some(successor) => Err(HeadError::Ended(Box::new(successor))),
+            None => Ok(VerifiedHead {
+                checkpoint: verified,
+                record: record.epoch,
+            }),
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use candor_core::Hash;
 use candor_core::codec::{DecodeError, Reader};
-use candor_core::crypto::{Commitment, SearchKey};
-use candor_core::epoch::{EpochRecord, LogConfig};
+use candor_core::crypto::{Commitment, Ed25519SecretKey, SearchKey};
+use candor_core::epoch::{EpochRecord, LogConfig, Record, Successor};
 use candor_core::map::ladder::search_ladder;
 use candor_core::map::{AuditDelta, Expectation, Leaf, Leaves, PrefixProof, Proved, prove};
+use candor_core::note::{KeyName, VerifierKey};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Document, accept, reject};
@@ -22,7 +23,7 @@ pub fn document() -> Document {
                       lookups in order, each a search key, then 01 and the commitment that must \
                       be there, or 00 if the key must be absent. `verify_delta` gives the \
                       inserted leaves. `decode_config` and `decode_record` read records 0 and \
-                      above.",
+                      above; a last record names its `successor`.",
         source: "draft-ietf-keytrans-protocol, Binary Ladder and Prefix Tree; docs/protocol.md, \
                  audit delta and records; computed by this implementation.",
         cases,
@@ -62,7 +63,7 @@ pub fn check(case: &Case) {
         }
         "decode_config" => case.assert_result(LogConfig::decode(&case.bytes("record")).map(config)),
         "decode_record" => {
-            case.assert_result(EpochRecord::decode(&case.bytes("record")).map(record));
+            case.assert_result(Record::decode(&case.bytes("record")).map(|it| record(&it)));
         }
         _ => case.unknown_operation(),
     }
@@ -107,13 +108,37 @@ fn config(config: LogConfig) -> Value {
     })
 }
 
-fn record(record: EpochRecord) -> Value {
-    json!({
-        "timestamp_ms": record.timestamp_ms,
-        "prefix_tree": record.prefix_tree.to_string(),
-        "leaves": record.leaves,
-        "audit_digest": record.audit_digest.to_string(),
-    })
+fn record(record: &Record) -> Value {
+    let epoch = &record.epoch;
+    let mut outputs = json!({
+        "timestamp_ms": epoch.timestamp_ms,
+        "prefix_tree": epoch.prefix_tree.to_string(),
+        "leaves": epoch.leaves,
+        "audit_digest": epoch.audit_digest.to_string(),
+    });
+    if let Some(successor) = &record.successor {
+        outputs["successor"] = successor.origin().into();
+    }
+    outputs
+}
+
+/// The last record of a log whose newest one is `before`.
+fn last(before: &[u8]) -> Vec<u8> {
+    let config = LogConfig {
+        origin: "next.example".to_owned(),
+        vrf_public_key: [7; 32],
+        created_ms: 1,
+    };
+    let name = KeyName::new("next.example").unwrap();
+    let keys = [1, 2].map(|seed| {
+        let secret = Ed25519SecretKey::from_seed(&[seed; 32]);
+        VerifierKey::ed25519(name.clone(), secret.public_key())
+    });
+    let record = Record {
+        epoch: EpochRecord::decode(before).unwrap(),
+        successor: Some(Successor::new(&config, &keys).unwrap()),
+    };
+    record.encode()
 }
 
 fn key(first: u8) -> SearchKey {
@@ -272,7 +297,39 @@ fn rejected_records() -> Vec<Value> {
     };
     let mut suite = config.clone();
     suite[2] = 0xff;
+    let last = last(record);
+    let mut unordered = last.clone();
+    let keys_at = last.len() - 2 * 32;
+    unordered[keys_at..].rotate_left(32);
+    let mut keyless = last[..keys_at].to_vec();
+    keyless[keys_at - 1] = 0;
+    let mut kind = record.to_vec();
+    kind[0] = 2;
     vec![
+        rejected(
+            "a last record without a successor",
+            "decode_record",
+            &kind,
+            "its kind is 2",
+        ),
+        rejected(
+            "a successor without keys",
+            "decode_record",
+            &keyless,
+            "a log has a key",
+        ),
+        rejected(
+            "a successor's keys out of order",
+            "decode_record",
+            &unordered,
+            "there is one encoding",
+        ),
+        rejected(
+            "a last record less a byte",
+            "decode_record",
+            &last[..last.len() - 1],
+            "it is cut",
+        ),
         rejected(
             "an epoch as configuration",
             "decode_config",
@@ -334,7 +391,14 @@ fn accepted() -> Vec<Value> {
         "an epoch",
         "decode_record",
         json!({ "record": hex::encode(second) }),
-        record(EpochRecord::decode(second).unwrap()),
+        record(&Record::decode(second).unwrap()),
+    ));
+    let end = last(second);
+    cases.push(accept(
+        "the last record of a log",
+        "decode_record",
+        json!({ "record": hex::encode(&end) }),
+        record(&Record::decode(&end).unwrap()),
     ));
     let greatest = [0, 1, 2, 5, 6, 7, 1000, u32::MAX - 1, u32::MAX].map(Some);
     for greatest in [None].into_iter().chain(greatest) {

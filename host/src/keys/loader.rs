@@ -144,6 +144,17 @@ impl<'a> KeyLoader<'a> {
         Ok(())
     }
 
+    /// Whether there is a key to open, or something in its place: its file, or a line of the
+    /// configuration that says where else it is.
+    pub fn is_there(&self, slot: &KeySlot) -> bool {
+        match self.keyring.reference(slot) {
+            KeyReference::File { path } | KeyReference::EncryptedFile { path, .. } => {
+                path.try_exists().unwrap_or(true)
+            }
+            KeyReference::SshAgent { .. } | KeyReference::Pkcs11 { .. } => true,
+        }
+    }
+
     /// Reads a key that must be in a file.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ mod check_config;
 mod encrypt_key;
 mod health;
 mod init;
+mod rotate;
 mod run;
 mod show_config;
+mod succeed;
 mod token;
 
 use candor_host::logging;
@@ -20,6 +22,10 @@ pub enum Command {
     EncryptKey(encrypt_key::Arguments),
     /// Makes a bearer token, and prints it.
     Token(token::Arguments),
+    /// Changes the keys that sign checkpoints, in steps that nobody notices.
+    Rotate(rotate::Arguments),
+    /// Ends a log for good, in favour of another one. Both servers must be stopped.
+    Succeed(succeed::Arguments),
     /// Serves a log until SIGINT or SIGTERM.
     Run(run::Arguments),
     /// Checks file and environment as `run` does, without keys, locks or network.
@@ -41,6 +47,8 @@ impl Command {
             Self::Init(arguments) => init::perform(&arguments),
             Self::EncryptKey(arguments) => encrypt_key::perform(&arguments),
             Self::Token(arguments) => token::perform(&arguments),
+            Self::Rotate(arguments) => rotate::perform(arguments),
+            Self::Succeed(arguments) => succeed::perform(&arguments),
             Self::Run(arguments) => run::perform(&arguments),
             Self::CheckConfig(arguments) => check_config::perform(&arguments),
             Self::ShowConfig(arguments) => show_config::perform(&arguments),

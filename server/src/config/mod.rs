@@ -24,7 +24,7 @@ pub use self::access::{AccessTable, ClientTable, IssuerTable};
 pub use self::limits::Limits;
 pub use self::template::template;
 use crate::clock::Clock;
-use crate::init::KEY_SLOTS;
+use crate::init::{KEY_SLOTS, NEXT_KEY_SLOTS};
 use crate::publisher::Intervals;
 use crate::sequencer::Pace;
 use crate::sequencer::enrolment::EnrolmentRules;
@@ -199,7 +199,8 @@ impl Config {
         for file in files.into_iter().chain(second_policy) {
             *file = base.join(&*file);
         }
-        config.key = std::mem::take(&mut config.key).resolve(base, &KEY_SLOTS)?;
+        let slots = [&KEY_SLOTS[..], &NEXT_KEY_SLOTS].concat();
+        config.key = std::mem::take(&mut config.key).resolve(base, &slots)?;
         if let Some(tls) = &mut config.tls {
             tls.resolve(base);
         }

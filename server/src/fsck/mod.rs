@@ -25,11 +25,12 @@ use std::num::NonZeroU64;
 
 use candor_core::Hash;
 use candor_core::crypto::VrfPublicKey;
-use candor_core::epoch::{EpochRecord, LogConfig};
-use candor_core::note::{Checkpoint, LogVerifier, SignedNote, VerifierKey};
+use candor_core::epoch::{EpochRecord, LogConfig, Record};
+use candor_core::note::{Checkpoint, LogVerifier, SignedNote};
 
 pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
 
+use crate::identity::Identity;
 use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};
 use crate::storage::{KeyRange, ReadError, Storage, Table};
 
@@ -136,7 +137,7 @@ impl Check<'_> {
         });
         match ledger.identity() {
             Ok(Some(keys)) => {
-                if keys_of(&keys).is_none() {
+                if Identity::decode(&keys).is_none() {
                     self.report.row(Table::Meta, IDENTITY, Problem::Malformed);
                 }
             }
@@ -175,10 +176,12 @@ impl Check<'_> {
     /// Whether a published note is signed by the log, whose keys and origin are known by now.
     fn signatures(&mut self, stored: &StoredNote) -> Result<(), ReadError> {
         let identity = self.store.get(Table::Meta, IDENTITY)?;
-        let keys = identity.as_deref().and_then(|row| keys_of(row.get(4..)?));
-        let (Some((config, _)), Some(keys)) = (&self.config, keys) else {
+        let identity = identity.as_deref().and_then(|row| row.get(4..));
+        let identity = identity.and_then(Identity::decode);
+        let (Some((config, _)), Some(identity)) = (&self.config, identity) else {
             return Ok(());
         };
+        let keys = identity.keys().cloned().collect();
         let verifier = LogVerifier::new(&config.origin, keys);
         if verifier.verify(&stored.note).is_err() {
             self.wrong_note(stored.key);
@@ -229,17 +232,11 @@ impl Check<'_> {
             return Ok(None);
         }
         let bytes = self.store.get(Table::Records, &key)?;
-        Ok(bytes.and_then(|bytes| EpochRecord::decode(&bytes).ok()))
+        Ok(bytes.and_then(|bytes| Record::decode(&bytes).ok().map(|record| record.epoch)))
     }
 }
 
 /// Whether the row with this number is one in `sample`.
 const fn is_sampled(number: u64, sample: NonZeroU64) -> bool {
     number.is_multiple_of(sample.get())
-}
-
-/// The log's keys, one a line, as the identity row has them.
-fn keys_of(lines: &[u8]) -> Option<Vec<VerifierKey>> {
-    let lines = str::from_utf8(lines).ok()?.strip_suffix('\n')?;
-    lines.split('\n').map(|line| line.parse().ok()).collect()
 }

@@ -16,7 +16,7 @@
 //! | Checkpoints | `published` | the newest published note |
 //! | Checkpoints | `second` | the newest note that satisfies the second policy |
 //! | Meta | `head` | size and root of the log |
-//! | Meta | `identity` | format version, log keys |
+//! | Meta | `identity` | format version, log keys (`identity.rs`) |
 
 mod account;
 mod cache;
@@ -27,7 +27,7 @@ mod write;
 
 pub use account::{Account, ProvenKey, Rung, Version};
 pub use read::{Ledger, LedgerError, StoredHead};
-pub use write::{EpochRows, create, put_ladders, put_published, put_second};
+pub use write::{EpochRows, create, put_identity, put_ladders, put_published, put_second};
 
 use candor_core::account::Label;
 

@@ -84,6 +84,15 @@ pub fn create(keys: &[u8], config: &[u8], tiles: &[ChangedTile], head: &StoredHe
     batch
 }
 
+/// Changes the identity of the log. The batch fails if it is not `before` when it is committed.
+pub fn put_identity(before: &[u8], after: &[u8]) -> Batch {
+    let row = |keys: &[u8]| [&FORMAT.to_be_bytes()[..], keys].concat();
+    let mut batch = Batch::new();
+    batch.require_meta(IDENTITY, Some(row(before)));
+    batch.put(Table::Meta, IDENTITY, row(after));
+    batch
+}
+
 /// Stores search keys that were computed after their accounts were stored. The batch fails if the
 /// store has another head than `head` when it is committed.
 pub fn put_ladders<'a>(

@@ -349,6 +349,34 @@ impl WitnessNode {
         }
     }
 
+    /// The checkpoint of the log `origin` that the witness serves, if it does. Nothing of it is
+    /// verified. A witness serves the lines of those keys that it knows.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: the witness could not be asked, or its answer is none.
+    pub async fn served(&self, origin: &str) -> Result<Option<SignedNote>, Failure> {
+        let path = monitoring_path(origin);
+        let response = self
+            .client
+            .get(format!("{}/{path}", self.url))
+            .send()
+            .await?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            status => {
+                return Err(Failure::Unavailable {
+                    status,
+                    retry_after: None,
+                });
+            }
+        }
+        let body = fetch::read_body_bounded(response, NOTE_BYTES_MAX).await?;
+        let note = SignedNote::parse(&body).map_err(|_| Failure::Malformed)?;
+        Ok(Some(note))
+    }
+
     /// Compares the checkpoint that the witness serves with the store.
     ///
     /// # Errors
@@ -359,24 +387,9 @@ impl WitnessNode {
         verifier: &LogVerifier,
         ledger: &Ledger,
     ) -> Result<Comparison, Failure> {
-        let path = monitoring_path(verifier.origin());
-        let response = self
-            .client
-            .get(format!("{}/{path}", self.url))
-            .send()
-            .await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(Comparison::Unknown),
-            status => {
-                return Err(Failure::Unavailable {
-                    status,
-                    retry_after: None,
-                });
-            }
-        }
-        let body = fetch::read_body_bounded(response, NOTE_BYTES_MAX).await?;
-        let note = SignedNote::parse(&body).map_err(|_| Failure::Malformed)?;
+        let Some(note) = self.served(verifier.origin()).await? else {
+            return Ok(Comparison::Unknown);
+        };
         // Only a checkpoint that this log signed says anything against it.
         let Ok(signed) = verifier.verify(&note) else {
             return Ok(Comparison::Unknown);

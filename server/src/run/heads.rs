@@ -29,9 +29,9 @@ pub(super) fn last_published(
     let skeleton = if size == newest_size {
         newest.clone()
     } else {
-        let record = candor_core::epoch::EpochRecord::decode(&ledger.record(size - 1)?)
+        let record = candor_core::epoch::Record::decode(&ledger.record(size - 1)?)
             .map_err(|_| LedgerError::Damaged { table: "records" })?;
-        recovery::load_map(ledger, &ledger.leaves(size - 1), &record.prefix_tree)?
+        recovery::load_map(ledger, &ledger.leaves(size - 1), &record.epoch.prefix_tree)?
     };
     let own = signer.verifier().verify(&note)?.to_note();
     let head = SignedHead::new(ledger, size, root, skeleton, own)?;

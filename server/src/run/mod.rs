@@ -2,7 +2,7 @@
 
 mod grpc;
 mod heads;
-mod policies;
+pub(crate) mod policies;
 mod preflight;
 mod running;
 
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candor_core::note::LogVerifyError;
 use candor_host::http as edge;
@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::head::{Freshness, PublishedHead};
 use crate::http::{self, Pages};
+use crate::identity::Identity;
 use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Limiter, Reads};
@@ -133,8 +134,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
 /// [`RunError`]; its message says what an operator can do.
 pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Running, RunError> {
     let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
-    let (signer, vrf) = (Arc::new(keys.signer), Arc::new(keys.vrf));
-    let policies = Policies::read(&config, &signer.keys())?;
     let clock = Clock::system();
     let access = Arc::new(config.access.access(&config.origin, clock.clone())?);
     let metrics = Arc::new(Metrics::new());
@@ -143,8 +142,13 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let grpc_listener = listen(config.grpc_listen).await?;
 
     // The anchor's lock comes first: one instance, whatever else is wrong.
-    let anchor = Anchor::open(&config.anchor, signer.verifier())?;
+    let anchor = Anchor::open(&config.anchor, keys.signer.verifier())?;
     let ledger = open(&config).await?;
+    let identity = ledger.identity()?.as_deref().and_then(Identity::decode);
+    let signer = identity.and_then(|identity| keys.signer.in_use(&identity));
+    let (signer, vrf) = (signer.ok_or(RecoveryError::OtherLog)?, Arc::new(keys.vrf));
+    let signer = Arc::new(signer);
+    let policies = Policies::read(&config, &signer.identity())?;
     let recovered = {
         let (ledger, signer, vrf) = (ledger.clone(), Arc::clone(&signer), Arc::clone(&vrf));
         let clock = clock.clone();
@@ -166,6 +170,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         leaves = tip.map.leaves,
         "recovered"
     );
+    let has_ended = tip.has_ended;
+    if has_ended {
+        tracing::warn!("the log has ended: its last head is served, and nothing follows it");
+    }
     compare_with_witnesses(&witnesses, &ledger, &signer).await?;
 
     let published = Arc::new(PublishedHead::starting_at(tip.size));
@@ -225,7 +233,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         metrics: Arc::clone(&metrics),
         shutdown: stop.unpublish.clone(),
     };
-    let max_age = config.pace().heartbeat * FRESH_HEARTBEATS;
+    // The head of a log that has ended stays its newest one.
+    let max_age = match has_ended {
+        true => Duration::MAX,
+        false => config.pace().heartbeat * FRESH_HEARTBEATS,
+    };
     let freshness = Freshness::new(Arc::clone(&published), clock.clone(), max_age);
     let limiter = Limiter::new(&config.limits, Arc::clone(&metrics), Instant::now());
     let service = Service {

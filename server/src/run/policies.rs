@@ -8,18 +8,19 @@ use candor_core::note::{Algorithm, Policy, PolicyLog, PolicyWitness, VerifierKey
 
 use super::RunError;
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::publisher::WitnessNode;
 
 /// The policies, and whom they ask.
-pub(super) struct Policies {
+pub(crate) struct Policies {
     pub first: Arc<Policy>,
     pub second: Option<Arc<Policy>>,
     pub witnesses: Vec<WitnessNode>,
 }
 
 impl Policies {
-    /// `own` are the log's keys.
-    pub fn read(config: &Config, own: &[VerifierKey]) -> Result<Self, RunError> {
+    /// Reads the policies of the log with these keys.
+    pub fn read(config: &Config, identity: &Identity) -> Result<Self, RunError> {
         let refused = |path: &Path, message: &str| RunError::Policy {
             path: path.to_owned(),
             message: message.to_owned(),
@@ -27,9 +28,9 @@ impl Policies {
         let first = config.read_policy()?;
         let second = config.read_second_policy()?;
         let of_first = |message: &str| refused(&config.policy, message);
-        check_policy(&first, own).map_err(of_first)?;
+        check_policy(&first, identity).map_err(of_first)?;
         if let (Some(second), Some(path)) = (&second, &config.second_policy) {
-            check_policy(second, own).map_err(|message| refused(path, message))?;
+            check_policy(second, identity).map_err(|message| refused(path, message))?;
             if second.is_satisfied_by(|_| false) {
                 return Err(refused(path, "a second policy must ask for witnesses"));
             }
@@ -53,11 +54,16 @@ impl Policies {
     }
 }
 
-/// A policy that this log can meet: it lists only this log, and witnesses with addresses suffice.
-fn check_policy(policy: &Policy, own: &[VerifierKey]) -> Result<(), &'static str> {
-    let is_own = |log: &PolicyLog| own.iter().any(|key| key == log.key());
+/// A policy that this log can meet: it lists only this log, by a key that it signs with, and
+/// witnesses with addresses suffice.
+fn check_policy(policy: &Policy, identity: &Identity) -> Result<(), &'static str> {
+    let own = &identity.signing;
+    let is_own = |log: &PolicyLog| identity.keys().any(|key| key == log.key());
     if policy.logs().is_empty() || !policy.logs().iter().all(is_own) {
         return Err("the policy must list the keys of this log, and no others");
+    }
+    if !policy.logs().iter().any(|log| own.contains(log.key())) {
+        return Err("the policy lists only keys with which this log does not sign any more");
     }
     if !policy.is_satisfied_by(|witness| witness.url().is_some()) {
         return Err("the quorum needs witnesses for which the policy has no address");

@@ -8,6 +8,7 @@ use candor_host::tls::TlsFiles;
 
 use super::policies::Policies;
 use crate::config::Config;
+use crate::identity::Identity;
 use crate::init::KEY_SLOTS;
 
 /// Checks what `run` checks before it opens keys and store.
@@ -39,7 +40,11 @@ fn check_policies(config: &Config, found: &mut Findings) {
     let keys = policy.logs().iter().map(|log| log.key().clone());
     let is_own = |key: &VerifierKey| key.name().as_str() == config.origin;
     let own: Vec<VerifierKey> = keys.filter(is_own).collect();
-    match Policies::read(config, &own) {
+    let identity = Identity {
+        signing: own,
+        retired: Vec::new(),
+    };
+    match Policies::read(config, &identity) {
         Ok(policies) if policies.witnesses.is_empty() => {
             found.warn(format_args!(
                 "{} has no witnesses: nobody but this log vouches for its heads",

@@ -81,6 +81,9 @@ pub enum Refusal {
     /// The witnesses' quorum is missing for so long that the log must not run further ahead.
     #[error("the log waits for its witnesses; try again later")]
     Unpublished,
+    /// The log has ended; no try again helps.
+    #[error("the log has ended, and goes on as another one")]
+    Ended,
     /// The server is going down.
     #[error("the server is shutting down; try again later")]
     ShuttingDown,
@@ -114,6 +117,7 @@ impl Refusal {
             Self::RateLimited { .. } => "rate-limited",
             Self::StorageUnavailable => "storage-unavailable",
             Self::Unpublished => "unpublished",
+            Self::Ended => "log-ended",
             Self::ShuttingDown => "shutting-down",
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_core::account::{Label, VerifiedValue, check_successor};
-use candor_core::epoch::{EpochRecord, MapState};
+use candor_core::epoch::{EpochRecord, MapState, Record, Successor};
 use candor_core::log::{
     ChangedTile, Frontier, Tile, TileNodes, TileReader, changed_tiles, leaf_hash,
 };
@@ -29,6 +29,8 @@ pub struct Tip {
     pub map: MapState,
     /// The map's tree.
     pub skeleton: Skeleton,
+    /// The newest record is the log's last one.
+    pub has_ended: bool,
 }
 
 impl Tip {
@@ -200,7 +202,22 @@ impl<'a> Draft<'a> {
     /// # Errors
     ///
     /// The store failed; nothing was written.
-    pub fn close(mut self, now_ms: u64) -> Result<Built, FatalError> {
+    pub fn close(self, now_ms: u64) -> Result<Built, FatalError> {
+        self.close_as(now_ms, None)
+    }
+
+    /// Closes the log with this epoch, which must be one without updates, as [`Self::close`]. It
+    /// goes on as its successor.
+    ///
+    /// # Errors
+    ///
+    /// The store failed; nothing was written.
+    pub fn end(self, now_ms: u64, successor: Successor) -> Result<Built, FatalError> {
+        debug_assert!(self.leaves.is_empty());
+        self.close_as(now_ms, Some(successor))
+    }
+
+    fn close_as(mut self, now_ms: u64, successor: Option<Successor>) -> Result<Built, FatalError> {
         self.leaves.sort_unstable_by_key(|leaf| leaf.key);
         for leaf in &self.leaves {
             self.rows.leaf(leaf);
@@ -216,12 +233,13 @@ impl<'a> Draft<'a> {
             fresh,
             superseded,
         } = map::insert(&self.tip.skeleton, &buckets, &self.leaves).map_err(LedgerError::from)?;
-        let record = EpochRecord {
+        let epoch = EpochRecord {
             timestamp_ms: now_ms.max(self.least_ms),
             prefix_tree: skeleton.hash(),
             leaves: self.tip.map.leaves + self.leaves.len() as u64,
             audit_digest: delta.digest(),
         };
+        let record = Record { epoch, successor };
         let bytes = record.encode();
         let leaf = leaf_hash(&bytes);
         let edge = Edge {
@@ -239,8 +257,9 @@ impl<'a> Draft<'a> {
         let tip = Tip {
             size: frontier.size(),
             frontier,
-            map: record.state(),
+            map: record.epoch.state(),
             skeleton,
+            has_ended: record.successor.is_some(),
         };
         let batch = self.rows.finish(&bytes, delta, &tiles, &tip.stored_head());
         let pending = Pending {

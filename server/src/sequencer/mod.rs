@@ -179,6 +179,10 @@ impl Sequencer {
     async fn sequence(&mut self) -> Result<(), FatalError> {
         let tip = self.pipeline.tip().clone();
         self.pipeline.committer()?.release(&tip)?;
+        if tip.has_ended {
+            self.rest().await;
+            return Ok(());
+        }
         let now = Instant::now();
         let mut agenda = Agenda {
             epoch_at: now,
@@ -198,6 +202,19 @@ impl Sequencer {
                         return Ok(());
                     }
                 },
+            }
+        }
+    }
+
+    /// Refuses what comes for a log that has ended.
+    async fn rest(&mut self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                Some(update) = self.queue.recv() => update.answer(Err(Refusal::Ended)),
+                Some(_) = self.completed.recv() => {}
+                else => return,
             }
         }
     }

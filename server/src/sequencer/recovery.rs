@@ -7,7 +7,7 @@
 
 use candor_core::Hash;
 use candor_core::crypto::VrfPublicKey;
-use candor_core::epoch::{EpochRecord, LogConfig, MapState};
+use candor_core::epoch::{LogConfig, MapState, Record};
 use candor_core::log::{Frontier, TileNodes, changed_tiles, leaf_hash};
 use thiserror::Error;
 
@@ -91,9 +91,10 @@ pub fn create(
         size: 1,
         root: frontier.root(),
     };
+    let identity = signer.identity().encode();
     ledger
         .store()
-        .commit(ledger::create(&signer.identity(), &bytes, &tiles, &head))?;
+        .commit(ledger::create(&identity, &bytes, &tiles, &head))?;
     Ok(())
 }
 
@@ -109,7 +110,7 @@ pub fn recover(
     anchor: &Anchor,
     clock: &Clock,
 ) -> Result<Tip, RecoveryError> {
-    if ledger.identity()?.as_deref() != Some(&signer.identity()) {
+    if ledger.identity()?.as_deref() != Some(&signer.identity().encode()) {
         return Err(RecoveryError::OtherLog);
     }
     let config = LogConfig::decode(&ledger.record(0)?)
@@ -135,8 +136,8 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
         return Err(RecoveryError::Mismatch { what: "log root" });
     }
     let epoch = head.size - 1;
-    let map = if epoch == 0 {
-        start
+    let (map, has_ended) = if epoch == 0 {
+        (start, false)
     } else {
         let record = ledger.record(epoch)?;
         let last = ledger.inclusion(epoch, head.size)?;
@@ -146,9 +147,9 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
                 what: "newest record",
             }
         })?;
-        EpochRecord::decode(&record)
-            .map_err(|_| LedgerError::Damaged { table: "records" })?
-            .state()
+        let record =
+            Record::decode(&record).map_err(|_| LedgerError::Damaged { table: "records" })?;
+        (record.epoch.state(), record.successor.is_some())
     };
     // What is newer than the head is of no epoch, and would be in the way of the next one.
     let skeleton = load_map(ledger, &ledger.newest_leaves(epoch), &map.root)?;
@@ -157,6 +158,7 @@ fn load(ledger: &Ledger, head: &StoredHead, start: MapState) -> Result<Tip, Reco
         frontier,
         map,
         skeleton,
+        has_ended,
     })
 }
 

@@ -108,7 +108,8 @@ fn raw_rows(port: &'static str, address: SocketAddr) -> Vec<Waiting> {
     }
     if port == WITNESS_HTTP {
         let slow = b"POST /add-checkpoint HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nold";
-        let huge = b"POST /add-checkpoint HTTP/1.1\r\nhost: a\r\ncontent-length: 1073741824\r\n\r\n";
+        let huge =
+            b"POST /add-checkpoint HTTP/1.1\r\nhost: a\r\ncontent-length: 1073741824\r\n\r\n";
         cases.extend([
             ("a body that never ends", &slow[..], None),
             ("a body of 1 GiB", &huge[..], None),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candor_core::epoch::EpochRecord;
+use candor_core::epoch::{EpochRecord, Record};
 use candor_core::limits::DELTA_BYTES_MAX;
 use candor_core::map::AuditDelta;
 use candor_proto::v1::EpochChunk;
@@ -20,6 +20,7 @@ const ROOM_BYTES: usize = DELTA_BYTES_MAX + EPOCH_BYTES + (32 << 20);
 
 /// What an epoch takes besides its delta, so that an empty one takes something.
 const EPOCH_BYTES: usize = 512;
+const _: () = assert!(Record::BYTES_MAX <= EPOCH_BYTES);
 
 /// Most epochs that wait.
 const WAITING_EPOCHS_MAX: usize = 1024;
@@ -159,13 +160,11 @@ impl Assembly {
             return Err(self.wrong("another epoch"));
         }
         let is_record_expected = self.record.is_empty();
-        if chunk.record.len()
-            != if is_record_expected {
-                EpochRecord::BYTES
-            } else {
-                0
-            }
-        {
+        let lengths = match is_record_expected {
+            true => EpochRecord::BYTES..=Record::BYTES_MAX,
+            false => 0..=0,
+        };
+        if !lengths.contains(&chunk.record.len()) {
             return Err(self.wrong("no record first, or one later"));
         }
         // Otherwise a log could send chunks for ever.

@@ -2,12 +2,15 @@
 
 use candor_core::Hash;
 use candor_core::codec::{DecodeError, Reader};
-use candor_core::epoch::{EpochRecord, LogConfig, MapState, RecordOrderError};
+use candor_core::epoch::{LogConfig, MapState, Record, RecordOrderError};
 use candor_core::log::{Frontier, LogFull, leaf_hash};
 use candor_core::map::{AuditDelta, DeltaError};
 use thiserror::Error;
 
 const FORMAT: u8 = 1;
+
+/// The format of the progress of a log that has ended.
+const FORMAT_ENDED: u8 = 2;
 
 /// Why an epoch, or the log's configuration, was refused. The log is at fault, or whoever speaks
 /// for it on the way.
@@ -58,13 +61,15 @@ pub enum MapFault {
 /// All that is needed to check the next epoch; its length does not depend on the map's.
 ///
 /// ```text
-/// struct { uint8 format = 1; opaque root[32]; uint64 leaves; uint64 timestamp_ms;
-///          Frontier frontier; } MapProgress;
+/// struct { uint8 format; opaque root[32]; uint64 leaves; uint64 timestamp_ms;
+///          Frontier frontier; } MapProgress;          // format 1, or 2 if the log has ended
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MapProgress {
     state: MapState,
     frontier: Frontier,
+    /// The newest record was the last one.
+    has_ended: bool,
 }
 
 impl MapProgress {
@@ -83,6 +88,7 @@ impl MapProgress {
         Ok(Self {
             state: config.start(),
             frontier,
+            has_ended: false,
         })
     }
 
@@ -108,28 +114,40 @@ impl MapProgress {
     /// [`MapFault`].
     pub fn after(&self, record_bytes: &[u8], delta: &AuditDelta) -> Result<Self, MapFault> {
         let epoch = self.size();
-        let record = EpochRecord::decode(record_bytes)
-            .map_err(|source| MapFault::Record { epoch, source })?;
+        let order = |source| MapFault::Order { epoch, source };
+        if self.has_ended {
+            return Err(order(RecordOrderError::Ended));
+        }
+        let record = Record::decode(record_bytes);
+        let record = record.map_err(|source| MapFault::Record { epoch, source })?;
+        let has_ended = record.successor.is_some();
+        let record = record.epoch;
         if record.audit_digest != delta.digest() {
             return Err(MapFault::Digest { epoch });
         }
         let verified = delta
             .verify(&self.state.root, &record.prefix_tree)
             .map_err(|source| MapFault::Delta { epoch, source })?;
-        record
-            .check_inserts(&self.state, verified.inserts().len())
-            .map_err(|source| MapFault::Order { epoch, source })?;
+        let inserts = verified.inserts().len();
+        record.check_inserts(&self.state, inserts).map_err(order)?;
+        if has_ended && inserts > 0 {
+            return Err(order(RecordOrderError::LeafCount));
+        }
         let mut frontier = self.frontier.clone();
         frontier.append(leaf_hash(record_bytes))?;
         Ok(Self {
             state: record.state(),
             frontier,
+            has_ended,
         })
     }
 
     /// The encoding at rest.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
+        let mut out = vec![match self.has_ended {
+            false => FORMAT,
+            true => FORMAT_ENDED,
+        }];
         out.extend(self.state.root.0);
         out.extend(self.state.leaves.to_be_bytes());
         out.extend(self.state.timestamp_ms.to_be_bytes());
@@ -144,9 +162,11 @@ impl MapProgress {
     /// [`DecodeError`]: the storage is at fault.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        if reader.u8("format")? != FORMAT {
-            return Err(DecodeError::Invalid { field: "format" });
-        }
+        let has_ended = match reader.u8("format")? {
+            FORMAT => false,
+            FORMAT_ENDED => true,
+            _ => return Err(DecodeError::Invalid { field: "format" }),
+        };
         let state = MapState {
             root: reader.hash("map root")?,
             leaves: reader.u64("leaves")?,
@@ -154,7 +174,11 @@ impl MapProgress {
         };
         let rest = reader.remaining();
         let frontier = Frontier::decode(reader.bytes(rest, "frontier")?)?;
-        Ok(Self { state, frontier })
+        Ok(Self {
+            state,
+            frontier,
+            has_ended,
+        })
     }
 }
 
@@ -162,8 +186,10 @@ impl MapProgress {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use candor_core::crypto::{Commitment, SearchKey};
+    use candor_core::crypto::{Commitment, Ed25519SecretKey, SearchKey};
+    use candor_core::epoch::{EpochRecord, Successor};
     use candor_core::map::{Leaf, Leaves};
+    use candor_core::note::{KeyName, VerifierKey};
 
     const ORIGIN: &str = "log.example";
 
@@ -176,12 +202,14 @@ mod tests {
         MapProgress::start(ORIGIN, &config.encode()).unwrap()
     }
 
+    const LEAF: Leaf = Leaf {
+        key: SearchKey([1; 32]),
+        commitment: Commitment([2; 32]),
+    };
+
     /// The first epoch of a map: one leaf.
     fn first() -> (EpochRecord, AuditDelta) {
-        let leaf = Leaf {
-            key: SearchKey([1; 32]),
-            commitment: Commitment([2; 32]),
-        };
+        let leaf = LEAF;
         let delta = AuditDelta::build(&Leaves::root(&[]), &[leaf]).unwrap();
         let record = EpochRecord {
             timestamp_ms: 5,
@@ -203,6 +231,54 @@ mod tests {
             for length in 0..bytes.len() {
                 assert!(MapProgress::decode(&bytes[..length]).is_err());
             }
+        }
+    }
+
+    /// The last record of a log: an epoch without insertions after `before`.
+    fn last(before: &EpochRecord, leaf: &Leaf) -> (Record, AuditDelta) {
+        let delta = AuditDelta::build(&Leaves::root(&[*leaf]), &[]).unwrap();
+        let name = KeyName::new("next.example").unwrap();
+        let key = VerifierKey::ed25519(name, Ed25519SecretKey::from_seed(&[1; 32]).public_key());
+        let config = LogConfig {
+            origin: "next.example".to_owned(),
+            vrf_public_key: [5; 32],
+            created_ms: 6,
+        };
+        let record = Record {
+            epoch: EpochRecord {
+                audit_digest: delta.digest(),
+                ..*before
+            },
+            successor: Some(Successor::new(&config, &[key]).unwrap()),
+        };
+        (record, delta)
+    }
+
+    #[test]
+    fn nothing_follows_the_last_record_and_it_inserts_nothing() {
+        let (record, delta) = first();
+        let ending = last(&record, &LEAF).0.successor;
+        let inserting = Record {
+            epoch: record,
+            successor: ending,
+        };
+        let refused = start().after(&inserting.encode(), &delta).unwrap_err();
+        let source = RecordOrderError::LeafCount;
+        assert_eq!(refused, MapFault::Order { epoch: 1, source });
+
+        let before = start().after(&record.encode(), &delta).unwrap();
+        let (end, empty) = last(&record, &LEAF);
+        let heartbeat = Record {
+            successor: None,
+            ..end.clone()
+        };
+        let ended = before.after(&end.encode(), &empty).unwrap();
+        // Not after a restart either.
+        let ended = MapProgress::decode(&ended.encode()).unwrap();
+        for record in [heartbeat, end] {
+            let refused = ended.after(&record.encode(), &empty).unwrap_err();
+            let source = RecordOrderError::Ended;
+            assert_eq!(refused, MapFault::Order { epoch: 3, source });
         }
     }
 

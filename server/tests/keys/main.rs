@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+mod rotation;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,8 +1,6 @@
 //! Two policies: two witnesses that cosign every head, and a slow one that cosigns some. A device
 //! that asks for both depends on the slow one as far as it said, and publication does not.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
