@@ -1,7 +1,7 @@
 # Every target does its own set-up. `make help` lists them.
 
 .PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
-	config-docs run scenarios simulate simulate-devices test vectors fmt lint lint-deploy doc build \
+	config-docs run scenarios simulate simulate-devices test test-otel vectors fmt lint lint-deploy doc build \
 	peers tools
 
 CARGO ?= cargo
@@ -31,6 +31,10 @@ test: fmt lint doc peers ## Everything that has to hold: format, lints, docs, ev
 	$(CARGO) test --workspace --exclude candor-benches --locked
 	@$(MAKE) --no-print-directory lint-deploy
 
+# The feature `otel` is checked by `lint`; its few crates are built for this test only.
+test-otel: ## Sends spans to a collector
+	$(CARGO) test --locked -p candor-host --features otel --test otel
+
 crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
 
@@ -55,7 +59,8 @@ fmt: tools ## Checks the format
 	$(CARGO) fmt --all --check
 
 lint: tools ## Lints; warnings are errors
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked \
+		--features candor-server/otel,candor-witness/otel -- -D warnings
 
 # Linters of others, in an environment of their own. Helm's is built for some machines only.
 LINTERS = target/deploy
@@ -105,9 +110,23 @@ vectors: ## Writes the test vectors again; `make test` checks that they do not c
 KEEPERS = openssh-client softhsm2
 HAS_KEEPERS = command -v ssh-agent >/dev/null && command -v softhsm2-util >/dev/null
 
+# What opens the status page in tests, and what checks alerts. Of the second only promtool is taken
+# out of its package: installing it would start a daemon where systemd runs.
+BROWSER = chromium
+PROMTOOL = prometheus
+
 # rustfmt and clippy are components of the toolchain, and may be missing from a minimal one.
 tools: ## Installs what checks and tests need
 	@$(CARGO) fmt --version >/dev/null 2>&1 || rustup component add rustfmt
 	@$(CARGO) clippy --version >/dev/null 2>&1 || rustup component add clippy
 	@$(HAS_KEEPERS) || { apt-get update && apt-get install -y --no-install-recommends $(KEEPERS); } \
 		>/dev/null 2>&1 || echo "could not install $(KEEPERS): their tests will be skipped"
+	@command -v chromium >/dev/null || { apt-get update && \
+		apt-get install -y --no-install-recommends $(BROWSER); } \
+		>/dev/null 2>&1 || echo "could not install $(BROWSER): its test will be skipped"
+	@command -v promtool >/dev/null || test -x target/promtool || { mkdir -p target && \
+		apt-get update && apt-get download $(PROMTOOL) && \
+		dpkg-deb --fsys-tarfile $(PROMTOOL)_*.deb | tar -xO ./usr/bin/promtool \
+		>target/promtool && chmod +x target/promtool; } \
+		>/dev/null 2>&1 || echo "could not fetch promtool: its test will be skipped"
+	@rm -f $(PROMTOOL)_*.deb

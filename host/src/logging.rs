@@ -6,6 +6,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::traces::{Traces, TracesError};
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -26,23 +28,32 @@ pub enum LoggingError {
         /// What is wrong with it.
         source: ParseError,
     },
+    /// The operator's fault: where spans are to be sent makes no sense.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The caller's fault: logging was set up before.
     #[error("logging is set up already")]
     Repeated,
 }
 
-/// Sets up logging for this process, at level `info` unless `RUST_LOG` says otherwise.
+/// Sets up logging for this process, at level `info` unless `RUST_LOG` says otherwise. What is
+/// returned is held as long as the program runs, for spans that are sent elsewhere; call this where
+/// there is a runtime of tokio, which does the sending.
 ///
 /// # Errors
 ///
-/// The operator's fault if the filter is malformed, the caller's if this is not the first call.
-pub fn init(format: Format) -> Result<(), LoggingError> {
+/// The operator's fault if the filter or the place for spans is malformed, the caller's if this is
+/// not the first call.
+pub fn init(program: &'static str, format: Format) -> Result<Traces, LoggingError> {
     let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
         Ok(directives) => filter(&directives)?,
         Err(_) => filter(DEFAULT_DIRECTIVES)?,
     };
-    let subscriber = subscriber(format, filter, io::stderr().is_terminal(), io::stderr);
-    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Repeated)
+    let traces = Traces::of_environment(program)?;
+    let colours = io::stderr().is_terminal();
+    let subscriber = subscriber(format, filter, colours, io::stderr, &traces);
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LoggingError::Repeated)?;
+    Ok(traces)
 }
 
 fn filter(directives: &str) -> Result<EnvFilter, LoggingError> {
@@ -54,6 +65,7 @@ fn subscriber<W>(
     filter: EnvFilter,
     colours: bool,
     writer: W,
+    traces: &Traces,
 ) -> Box<dyn tracing::Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -66,8 +78,8 @@ where
         .with_ansi(colours)
         .with_writer(writer);
     match format {
-        Format::Human => Box::new(builder.finish()),
-        Format::Json => Box::new(builder.json().flatten_event(true).finish()),
+        Format::Human => traces.over(builder.finish()),
+        Format::Json => traces.over(builder.json().flatten_event(true).finish()),
     }
 }
 
@@ -98,7 +110,8 @@ mod tests {
     fn logged(format: Format, directives: &str) -> String {
         let file = tempfile::NamedTempFile::new().unwrap();
         let writer = File::options().append(true).open(file.path()).unwrap();
-        let subscriber = subscriber(format, filter(directives).unwrap(), false, writer);
+        let traces = Traces::of_environment("candor-test").unwrap();
+        let subscriber = subscriber(format, filter(directives).unwrap(), false, writer, &traces);
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(epoch = 7, "published");
             tracing::debug!("hidden");
@@ -131,7 +144,7 @@ mod tests {
         const NAME: &str = "logging::tests::who_stops_reading_the_lines_ends_nothing";
         if std::env::var_os(CHILD).is_some() {
             io::read_to_string(io::stdin()).unwrap();
-            init(Format::Human).unwrap();
+            let _traces = init("candor-test", Format::Human).unwrap();
             tracing::error!("nobody reads this");
             return;
         }

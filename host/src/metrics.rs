@@ -5,8 +5,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    TextEncoder,
+    CounterVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, TextEncoder,
 };
 
 /// The metrics of one process. Clones are the same registry.
@@ -15,6 +15,21 @@ pub struct Registry(prometheus::Registry);
 
 /// The content type of [`Registry::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Which version of a program runs, by `program` and `version`; always 1.
+pub const BUILD: &str = "candor_build_info";
+
+/// What is told of the process itself, on Linux: seconds of processor time, open file descriptors
+/// and how many there may be, bytes of memory, threads, and when it started.
+pub const PROCESS: [&str; 7] = [
+    "process_cpu_seconds_total",
+    "process_open_fds",
+    "process_max_fds",
+    "process_virtual_memory_bytes",
+    "process_resident_memory_bytes",
+    "process_threads",
+    "process_start_time_seconds",
+];
 
 /// # Panics
 ///
@@ -26,6 +41,18 @@ impl Registry {
         Self::default()
     }
 
+    /// Registers what is known of the process, and the program's version.
+    pub fn process(&self, program: &str, version: &str) {
+        let build = self.gauges(BUILD, "Which version runs.", &["program", "version"]);
+        build.with_label_values(&[program, version]).set(1);
+        #[cfg(target_os = "linux")]
+        {
+            let collector = prometheus::process_collector::ProcessCollector::for_self();
+            let registered = self.0.register(Box::new(collector));
+            registered.expect("each metric is registered once");
+        }
+    }
+
     /// Registers a count that only grows.
     pub fn counter(&self, name: &str, help: &str) -> IntCounter {
         self.register(IntCounter::new(name, help))
@@ -34,6 +61,11 @@ impl Registry {
     /// Registers counts that only grow, one for each combination of the labels' values.
     pub fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Registers amounts that only grow and need not be whole, like seconds.
+    pub fn amounts(&self, name: &str, help: &str, labels: &[&str]) -> CounterVec {
+        self.register(CounterVec::new(Opts::new(name, help), labels))
     }
 
     /// Registers a number that goes up and down.
@@ -81,10 +113,44 @@ impl Registry {
     }
 }
 
+/// Raises a count to a total that is kept elsewhere.
+pub fn raise(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+/// A gauge's value of a number that is never as large as 2^63.
+pub fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_process_tells_of_itself() {
+        let registry = Registry::new();
+        registry.process("candor-test", "1.2.3");
+        let text = registry.text();
+        assert!(text.contains("candor_build_info{program=\"candor-test\",version=\"1.2.3\"} 1"));
+        for name in PROCESS {
+            let value = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("{name} ")));
+            assert!(value.unwrap().parse::<f64>().unwrap() >= 0.0, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_count_kept_elsewhere_only_grows() {
+        let counter = Registry::new().counter("candor_test_reads_total", "Reads.");
+        for (total, shown) in [(3, 3), (2, 3), (7, 7)] {
+            raise(&counter, total);
+            assert_eq!(counter.get(), shown);
+        }
+    }
 
     #[test]
     fn text_shows_what_was_counted() {

@@ -1,10 +1,23 @@
-//! What the server counts. Names and units are constants; labels have few, known values.
+//! What the server counts. Names and units are constants; labels have few, known values, and
+//! nothing of a person. What is counted by stage is in the files below.
 
+pub mod epochs;
+pub mod history;
+pub mod parts;
+pub mod reads;
+pub mod tally;
+
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use candor_host::metrics::Registry;
+use candor_host::request::Requests;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use self::epochs::Epochs;
+use self::history::{Counts, History};
+use self::parts::{Parts, Sources};
+use self::reads::Reads;
 use crate::head::{PublishedSecond, SignedHead};
 use crate::publisher::Status;
 use crate::sequencer::epoch::Tip;
@@ -69,6 +82,16 @@ pub struct Metrics {
     pub signed_size: IntGauge,
     /// [`COMMIT_FAILURES`].
     pub commit_failures: IntCounter,
+    /// Updates on their way through an epoch.
+    pub epochs: Epochs,
+    /// Those who read.
+    pub reads: Reads,
+    /// Requests of both ports.
+    pub requests: Requests,
+    /// How the log did lately.
+    pub history: History,
+    parts: Parts,
+    sources: OnceLock<Sources>,
     published_size: IntGauge,
     published_timestamp: IntGauge,
     second_size: IntGauge,
@@ -102,7 +125,14 @@ impl Metrics {
     /// Registers all counters in a registry of their own.
     pub fn new() -> Self {
         let registry = Registry::new();
+        registry.process("candor-server", env!("CARGO_PKG_VERSION"));
         Self {
+            epochs: Epochs::new(&registry),
+            reads: Reads::new(&registry),
+            requests: Requests::new(&registry),
+            history: History::default(),
+            parts: Parts::new(&registry),
+            sources: OnceLock::new(),
             signed_size: registry.gauge(SIGNED_SIZE, "Size of the newest signed head, in records."),
             published_size: registry
                 .gauge(PUBLISHED_SIZE, "Size of the published head, in records."),
@@ -191,6 +221,41 @@ impl Metrics {
         }
     }
 
+    /// Has the parts of the running server asked whenever the metrics are read.
+    pub fn attach(&self, sources: Sources) {
+        // There is one server in a process: a second one is not asked.
+        let _attached = self.sources.set(sources);
+    }
+
+    /// All metrics, as a scraper reads them. Blocks: some are asked of the disk.
+    pub fn text(&self) -> String {
+        if let Some(sources) = self.sources.get() {
+            self.parts.ask(sources);
+        }
+        self.registry.text()
+    }
+
+    /// What was counted so far, for the status page.
+    pub fn counts(&self, now_s: u64) -> Counts {
+        let lookups = ["present", "absent", "failed"].map(|result| {
+            let counted = self.lookups.with_label_values(&[result]);
+            counted.get()
+        });
+        Counts {
+            at_s: now_s,
+            updates: self.updates_committed.get(),
+            lookups: lookups.iter().sum(),
+            size: u64::try_from(self.published_size.get()).unwrap_or_default(),
+            publications: self.publish_seconds.get_sample_count(),
+            publication_seconds: self.publish_seconds.get_sample_sum(),
+        }
+    }
+
+    /// [`MAP_LEAVES`].
+    pub fn leaves(&self) -> u64 {
+        u64::try_from(self.map_leaves.get()).unwrap_or_default()
+    }
+
     /// The log was found to stand here.
     pub fn recovered(&self, tip: &Tip) {
         self.map_leaves
@@ -200,6 +265,7 @@ impl Metrics {
     /// An epoch was closed with this many updates.
     pub fn epoch_closed(&self, tip: &Tip, updates: usize, took: Duration) {
         self.epoch_seconds.observe(took.as_secs_f64());
+        self.epochs.closed(updates);
         self.updates_committed.inc_by(updates as u64);
         self.map_leaves
             .set(i64::try_from(tip.map.leaves).unwrap_or(i64::MAX));

@@ -74,10 +74,10 @@ impl Process {
     ///
     /// When it cannot be started.
     pub fn start(name: &str, arguments: &[&str], log: &Path) -> Result<Self> {
-        Self::start_with(name, arguments, log, None)
+        Self::start_with(name, arguments, &[], log)
     }
 
-    /// Starts a program that trusts the authorities in the file `roots` instead of the system's.
+    /// The same with variables of its environment.
     ///
     /// # Errors
     ///
@@ -85,13 +85,13 @@ impl Process {
     pub fn start_with(
         name: &str,
         arguments: &[&str],
+        variables: &[(&str, &str)],
         log: &Path,
-        roots: Option<&Path>,
     ) -> Result<Self> {
         let output: File = OpenOptions::new().create(true).append(true).open(log)?;
         let child = Command::new(program(name)?)
             .args(arguments)
-            .envs(roots.map(|roots| ("SSL_CERT_FILE", roots)))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

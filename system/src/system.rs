@@ -34,6 +34,8 @@ pub struct Node {
     pub http: SocketAddr,
     process: Option<Process>,
     roots: Option<PathBuf>,
+    /// What it logs, if not as usual.
+    pub log_filter: Option<&'static str>,
 }
 
 impl Node {
@@ -55,8 +57,12 @@ impl Node {
     pub fn spawn(&mut self) -> Result<()> {
         let config = self.folder.join(self.config);
         let arguments = ["run", "--config", &config.to_string_lossy()];
-        let (log, roots) = (self.log(), self.roots.as_deref());
-        self.process = Some(Process::start_with(self.program, &arguments, &log, roots)?);
+        let roots = self.roots.as_ref().map(|roots| roots.to_string_lossy());
+        let roots = roots.as_deref().map(|roots| ("SSL_CERT_FILE", roots));
+        let filter = self.log_filter.map(|filter| ("RUST_LOG", filter));
+        let variables: Vec<_> = filter.into_iter().chain(roots).collect();
+        let process = Process::start_with(self.program, &arguments, &variables, &self.log())?;
+        self.process = Some(process);
         Ok(())
     }
 
@@ -108,6 +114,7 @@ impl Node {
             http,
             process: None,
             roots: None,
+            log_filter: None,
         })
     }
 
@@ -158,6 +165,7 @@ impl System {
             http,
             process: None,
             roots: None,
+            log_filter: None,
         };
         let mut system = Self {
             folder: folder.to_owned(),
@@ -373,6 +381,7 @@ pub fn create_witness(
         http,
         process: None,
         roots: None,
+        log_filter: None,
     };
     Ok((node, lines))
 }

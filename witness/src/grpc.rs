@@ -9,6 +9,7 @@ use candor_core::note::{AddCheckpoint, BodyError, SignedNote, encode_cosignature
 use candor_host::grpc::{self, within};
 use candor_host::http2::Http2Limits;
 use candor_host::listener::Listener;
+use candor_host::request::Port;
 use candor_proto::hashes_from_wire;
 use candor_proto::v1::add_checkpoint_response::Outcome as Answer;
 use candor_proto::v1::witness_server::{self, WitnessServer};
@@ -42,6 +43,16 @@ const LIMITS: Http2Limits = Http2Limits {
     drain: CALL_TIMEOUT,
 };
 
+/// How requests are counted: by these names, and `other`.
+const PORT: Port = Port {
+    name: "grpc",
+    methods: &[
+        "/candor.v1.Gossip/Exchange",
+        "/candor.v1.Witness/AddCheckpoint",
+        "/candor.v1.Witness/GetCheckpoint",
+    ],
+};
+
 /// Serves gRPC until `shutdown` is cancelled and the calls in flight are answered.
 pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: CancellationToken) {
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -54,6 +65,7 @@ pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: Cancella
     let gossip = witness
         .gossip()
         .map(|node| gossip::service(Arc::clone(node), witness.metrics().clone()));
+    let requests = witness.metrics().watched.clone();
     let service = WitnessServer::new(Service { witness })
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -66,7 +78,7 @@ pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: Cancella
         routes.add_service(gossip);
     }
     let routes = routes.routes().prepare().into_axum_router();
-    let routes = within(routes, CALL_TIMEOUT);
+    let routes = requests.watch(PORT, within(routes, CALL_TIMEOUT));
     grpc::serve(listener, routes, LIMITS, shutdown).await;
 }
 

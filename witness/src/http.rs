@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,7 +14,8 @@ use candor_core::note::{
     AddCheckpoint, SIZE_CONTENT_TYPE, SignSubtree, SignatureLine, encode_cosignatures, encode_size,
 };
 use candor_host::http::Limits;
-use candor_host::metrics;
+use candor_host::request::Port;
+use candor_host::{metrics, page as look};
 
 use crate::decision::Refusal;
 use crate::metrics::Outcome;
@@ -34,9 +33,23 @@ pub fn limits() -> Limits {
     }
 }
 
-/// The routes of a witness; submission and monitoring prefix are both its root.
+/// How requests are counted: by these names, and `other`.
+const PORT: Port = Port {
+    name: "http",
+    methods: &[
+        "/add-checkpoint",
+        "/sign-subtree",
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/",
+    ],
+};
+
+/// The routes of a witness, watched; submission and monitoring prefix are both its root.
 pub fn router(witness: Arc<Witness>) -> Router {
-    Router::new()
+    let requests = witness.metrics().watched.clone();
+    let routes = Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .route("/sign-subtree", post(sign_subtree))
         .route("/{origin}", get(log_page))
@@ -45,7 +58,8 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/", get(page))
-        .with_state(witness)
+        .with_state(witness);
+    requests.watch(PORT, routes)
 }
 
 async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Response {
@@ -119,11 +133,11 @@ async fn checkpoint(State(witness): State<Arc<Witness>>, uri: Uri, _: Path<Strin
 }
 
 async fn metrics_text(State(witness): State<Arc<Witness>>) -> Response {
-    (
-        [(CONTENT_TYPE, metrics::CONTENT_TYPE)],
-        witness.metrics().text(),
-    )
-        .into_response()
+    let metrics = witness.metrics().clone();
+    match tokio::task::spawn_blocking(move || metrics.text()).await {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }
 
 async fn ready(State(witness): State<Arc<Witness>>) -> Response {
@@ -135,23 +149,13 @@ async fn ready(State(witness): State<Arc<Witness>>) -> Response {
 }
 
 async fn page(State(witness): State<Arc<Witness>>) -> Response {
-    html(page::overview(&witness, now_s()))
+    look::response(page::overview(&witness, now_s()))
 }
 
 async fn log_page(State(witness): State<Arc<Witness>>, uri: Uri, _: Path<String>) -> Response {
     let path = format!("{}/checkpoint", uri.path().trim_start_matches('/'));
     match witness.logs().at_path(&path) {
-        Some(log) => html(page::log(&witness, &log, now_s())),
+        Some(log) => look::response(page::log(&witness, &log, now_s())),
         None => (StatusCode::NOT_FOUND, "no such log\n").into_response(),
     }
-}
-
-fn html(page: String) -> Response {
-    let headers = [
-        (CONTENT_TYPE, "text/html; charset=utf-8"),
-        (CONTENT_SECURITY_POLICY, page::CONTENT_SECURITY_POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, page).into_response()
 }

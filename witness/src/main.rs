@@ -286,10 +286,11 @@ fn execute(command: Command) -> Result<(), Failure> {
 
 #[tokio::main]
 async fn run(config: Config) -> Result<(), Failure> {
-    logging::init(match config.log_format {
+    let format = match config.log_format {
         LogFormat::Human => Format::Human,
         LogFormat::Json => Format::Json,
-    })?;
+    };
+    let _traces = logging::init("candor-witness", format)?;
     let shutdown = shutdown::on_signal()?;
     let logs = config.logs.len();
     let server = Server::start(config).await?;

@@ -1,14 +1,24 @@
 //! What the witness counts. The label `origin` holds only origins of witnessed logs.
 
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use candor_host::metrics::Registry;
+use candor_host::request::Requests;
+use candor_host::space::Space;
 use prometheus::{Histogram, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Requests to add a checkpoint, by `outcome`: the value of [`Outcome`].
 pub const REQUESTS: &str = "candor_witness_requests_total";
 /// Requests to cosign a subtree, by `outcome`.
 pub const SUBTREES: &str = "candor_witness_subtree_requests_total";
+/// Time until a request to add a checkpoint was answered, in seconds, whatever the answer.
+pub const REQUEST_SECONDS: &str = "candor_witness_request_seconds";
+/// Disk space that database, anchor and evidence take, in bytes.
+pub const STATE_BYTES: &str = "candor_witness_state_disk_bytes";
+/// Free space on their disk, in bytes.
+pub const STATE_FREE: &str = "candor_witness_state_free_bytes";
 /// Logs that are witnessed.
 pub const LOGS: &str = "candor_witness_logs";
 /// Entries of the newest cosigned checkpoint, by `origin`.
@@ -103,7 +113,13 @@ impl Outcome {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// Requests of both ports.
+    pub watched: Requests,
+    state: Arc<OnceLock<PathBuf>>,
     requests: IntCounterVec,
+    request_seconds: Histogram,
+    state_bytes: IntGauge,
+    state_free: IntGauge,
     subtrees: IntCounterVec,
     logs: IntGauge,
     evidence: IntCounterVec,
@@ -131,8 +147,18 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
+        registry.process("candor-witness", env!("CARGO_PKG_VERSION"));
         let (origin, bastion, peer) = (&["origin"], &["bastion"], &["peer"]);
         Self {
+            watched: Requests::new(&registry),
+            state: Arc::default(),
+            request_seconds: registry.histogram(
+                REQUEST_SECONDS,
+                "Time until a request was answered.",
+                SECONDS,
+            ),
+            state_bytes: registry.gauge(STATE_BYTES, "Disk space of the state."),
+            state_free: registry.gauge(STATE_FREE, "Free space on the state's disk."),
             requests: registry.counters(REQUESTS, "Requests to add a checkpoint.", &["outcome"]),
             subtrees: registry.counters(SUBTREES, "Requests for subtrees.", &["outcome"]),
             logs: registry.gauge(LOGS, "Logs that are witnessed."),
@@ -172,13 +198,30 @@ impl Metrics {
     }
 
     /// All metrics, as a scraper reads them.
+    /// Has the disk of the state looked at whenever the metrics are read.
+    pub fn attach(&self, state: &Path) {
+        // There is one state in a process: a second one is not looked at.
+        let _attached = self.state.set(state.to_owned());
+    }
+
+    /// All metrics, as a scraper reads them. Blocks: some are asked of the disk.
     pub fn text(&self) -> String {
+        // What cannot be found out is shown as it was.
+        if let Some(Ok(space)) = self.state.get().map(|state| Space::of(state)) {
+            self.state_bytes.set(gauge(space.used_bytes));
+            self.state_free.set(gauge(space.free_bytes));
+        }
         self.registry.text()
     }
 
     /// Counts a request.
     pub fn request(&self, outcome: Outcome) {
         self.requests.with_label_values(&[outcome.name()]).inc();
+    }
+
+    /// Counts the time of a request.
+    pub fn request_took(&self, duration: Duration) {
+        self.request_seconds.observe(duration.as_secs_f64());
     }
 
     /// Counts a request for a subtree.

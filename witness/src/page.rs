@@ -1,24 +1,13 @@
 //! What the witness knows, for people: HTML that needs no scripts. Origins, contacts and reasons
 //! were written by others, so everything is escaped where it is put in, and the pages load nothing.
 
-use std::fmt::{self, Display, Write as _};
-
-use candor_core::account::is_invisible;
 use candor_core::note::monitoring_path;
+use candor_host::page::{Ago, Escaped, Folded, Grouped, Page, State};
 
 use crate::gossip::Node;
 use crate::logs::Log;
 use crate::store::Entry;
 use crate::witness::Witness;
-
-/// Nothing is loaded, nothing runs, nobody frames it.
-pub const CONTENT_SECURITY_POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
-
-const STYLE: &str = "body{font-family:sans-serif;margin:2em;max-width:70em}\
-    table{border-collapse:collapse}td,th{padding:.3em .8em;text-align:left;\
-    border-bottom:1px solid #ccc;vertical-align:top;overflow-wrap:anywhere}\
-    .alarm{color:#a00;font-weight:bold}code,pre{overflow-wrap:anywhere;white-space:pre-wrap}";
 
 /// All logs, those with alarms first.
 pub fn overview(witness: &Witness, now_s: u64) -> String {
@@ -34,34 +23,56 @@ pub fn overview(witness: &Witness, now_s: u64) -> String {
         .collect();
     rows.sort_by_key(|row| row.0);
     let name = witness.name();
-    let mut page = Page::new(name);
-    page.add(format_args!("<h1>Witness {}</h1>", Escaped(name)));
-    page.add(format_args!("<p>Logs: {}</p>", rows.len()));
+    let mut page = Page::new(&format!("Witness {name}"));
     page.add(format_args!(
-        "<table><tr><th>Log<th>Size<th>Last cosigned<th>State</tr>"
+        "<header><p>Witness</p><h1>{}</h1></header>",
+        Escaped(name)
+    ));
+    let wrong = rows.iter().filter(|row| !row.0).count();
+    match (witness.is_ready(), wrong) {
+        (false, _) => page.notice(State::Bad, &"The store has stopped: nothing is cosigned."),
+        (true, 0) => page.notice(State::Good, &"Every log is as it should be."),
+        (true, wrong) => page.notice(State::Bad, &format_args!("Logs with alarms: {wrong}")),
+    }
+    page.open_section("Logs");
+    page.add(format_args!(
+        "<p>Logs: {}</p><table class=\"wide\"><thead><tr><th scope=\"col\">Log\
+         <th scope=\"col\">Size<th scope=\"col\">Last cosigned<th scope=\"col\">State</tr>\
+         </thead><tbody>",
+        rows.len()
     ));
     for (_, log, entry, alarms) in rows {
         let path = path_of(log.origin());
-        let (origin, size) = (Escaped(log.origin()), entry.recorded().size);
-        let age = age_of(&entry, now_s);
-        let state = if alarms.is_empty() {
-            "ok".to_owned()
-        } else {
-            format!("<span class=\"alarm\">{}</span>", alarms.join("<br>"))
-        };
+        let (origin, size) = (Escaped(log.origin()), Grouped(entry.recorded().size));
         page.add(format_args!(
-            "<tr><td><a href=\"/{path}\">{origin}</a><td>{size}<td>{age}<td>{state}</tr>"
+            "<tr><td data-name=\"Log\"><a href=\"/{path}\">{origin}</a>\
+             <td class=\"number\" data-name=\"Size\">{size}\
+             <td class=\"number\" data-name=\"Last cosigned\">{}",
+            age_of(&entry, now_s)
         ));
+        match alarms.as_slice() {
+            [] => page.state_cell("State", State::Good, &"ok"),
+            alarms => page.state_cell("State", State::Bad, &alarms.join("; ")),
+        }
+        page.add(format_args!("</tr>"));
     }
-    page.add(format_args!("</table>"));
+    page.add(format_args!("</tbody></table>"));
+    page.close_section();
     if let Some(node) = witness.gossip() {
         add_peers(&mut page, node, now_s);
     }
-    page.add(format_args!("<h2>Keys</h2><ul>"));
+    page.open_section("Keys");
+    page.add(format_args!("<ul>"));
     for key in witness.cosigner.keys() {
-        page.add(format_args!("<li><code>{}</code>", Escaped(key)));
+        page.add(format_args!("<li>{}", folded(key)));
     }
-    page.add(format_args!("</ul><p><a href=\"/metrics\">Metrics</a></p>"));
+    page.add(format_args!("</ul>"));
+    page.close_section();
+    page.add(format_args!(
+        "<footer><a href=\"/metrics\">Metrics</a> · <a href=\"/readyz\">Readiness</a> · \
+         candor-witness {}</footer>",
+        env!("CARGO_PKG_VERSION")
+    ));
     page.end()
 }
 
@@ -71,16 +82,17 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
     let entry = witness.entry(origin);
     let mut page = Page::new(origin);
     page.add(format_args!(
-        "<p><a href=\"/\">Witness {}</a></p><h1>{}</h1>",
+        "<header><p><a href=\"/\">Witness {}</a></p><h1>{}</h1></header>",
         Escaped(witness.name()),
         Escaped(origin)
     ));
     for alarm in alarms(witness, log, &entry) {
-        page.add(format_args!("<p class=\"alarm\">ALARM: {alarm}</p>"));
+        page.notice(State::Bad, &format_args!("ALARM: {alarm}"));
     }
-    page.add(format_args!("<table>"));
+    page.open_section("What is known of the log");
+    page.add(format_args!("<table class=\"facts\">"));
     let recorded = entry.recorded();
-    page.row("Size", &recorded.size);
+    page.row("Size", &Grouped(recorded.size));
     page.row("Root", &recorded.root);
     page.row("Last cosigned", &age_of(&entry, now_s));
     if let Some(state) = &entry.state {
@@ -105,15 +117,19 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
         page.row("Contact", contact);
     }
     for key in log.verifier.keys() {
-        page.row("Key", key);
+        page.add(format_args!(
+            "<tr><th scope=\"row\">Key<td>{}</tr>",
+            folded(key)
+        ));
     }
     page.add(format_args!("</table>"));
+    page.close_section();
     if let Some(node) = witness.gossip() {
         add_waiting(&mut page, node, origin);
     }
     if let Some(state) = &entry.state {
         page.add(format_args!(
-            "<h2><a href=\"/{}\">Checkpoint</a></h2><pre>{}</pre>",
+            "<section><h2><a href=\"/{}\">Checkpoint</a></h2><pre>{}</pre></section>",
             monitoring_path(origin),
             Escaped(state.cosigned_note())
         ));
@@ -121,17 +137,17 @@ pub fn log(witness: &Witness, log: &Log, now_s: u64) -> String {
     page.end()
 }
 
-/// What is wrong with a log, escaped.
+/// What is wrong with a log. Origins, reasons and keys in it are still as others wrote them.
 fn alarms(witness: &Witness, log: &Log, entry: &Entry) -> Vec<String> {
     let mut alarms = Vec::new();
     if let Some(reason) = &entry.fork {
-        alarms.push(format!("no longer cosigned: {}", Escaped(reason)));
+        alarms.push(format!("no longer cosigned: {}", reason));
     }
     if let Some(quarantine) = entry.quarantine {
-        alarms.push(format!("in quarantine: {}", Escaped(quarantine)));
+        alarms.push(format!("in quarantine: {}", quarantine));
     }
     if let Some(reason) = &entry.map_alarm {
-        alarms.push(format!("map no longer cosigned: {}", Escaped(reason)));
+        alarms.push(format!("map no longer cosigned: {}", reason));
     }
     if let Some(node) = witness.gossip() {
         let waiting = node.waiting(log.origin());
@@ -146,8 +162,7 @@ fn alarms(witness: &Witness, log: &Log, entry: &Entry) -> Vec<String> {
     for (list, key) in log.key_alarms() {
         alarms.push(format!(
             "the list {} has another key, not taken over: {}",
-            Escaped(list),
-            Escaped(key)
+            list, key
         ));
     }
     alarms
@@ -155,39 +170,50 @@ fn alarms(witness: &Witness, log: &Log, entry: &Entry) -> Vec<String> {
 
 /// With whom logs are compared.
 fn add_peers(page: &mut Page, node: &Node, now_s: u64) {
+    page.open_section("Peers");
     page.add(format_args!(
-        "<h2>Peers</h2><table><tr><th>Peer<th>Last exchange</tr>"
+        "<table class=\"wide\"><thead><tr><th scope=\"col\">Peer\
+         <th scope=\"col\">Last exchange</tr></thead><tbody>"
     ));
     for (id, peer) in node.peers() {
-        let age = age_of_time(node.exchanged_s(id), now_s);
-        page.add(format_args!("<tr><td>{}<td>{age}</tr>", Escaped(&peer.url)));
+        page.add(format_args!(
+            "<tr><td data-name=\"Peer\">{}<td data-name=\"Last exchange\">{}</tr>",
+            Escaped(&peer.url),
+            age_of_time(node.exchanged_s(id), now_s)
+        ));
     }
-    page.add(format_args!("</table>"));
+    page.add(format_args!("</tbody></table>"));
+    page.close_section();
 }
 
 /// Which checkpoints of peers are still to be compared with those of this witness.
 fn add_waiting(page: &mut Page, node: &Node, origin: &str) {
-    page.add(format_args!("<h2>Peers</h2>"));
+    page.open_section("Peers");
     let waiting = node.waiting(origin);
     if waiting.is_empty() {
         page.add(format_args!(
             "<p>None has a checkpoint that waits for a comparison.</p>"
         ));
+        page.close_section();
         return;
     }
     page.add(format_args!(
-        "<table><tr><th>Waits for a comparison<th>Root<th>Since<th>Peers</tr>"
+        "<table class=\"wide\"><thead><tr><th scope=\"col\">Waits for a comparison\
+         <th scope=\"col\">Root<th scope=\"col\">Since<th scope=\"col\">Peers</tr></thead><tbody>"
     ));
     for waiting in waiting {
         let names: Vec<&str> = waiting.peers.iter().map(|peer| node.name(*peer)).collect();
         let (size, root) = (waiting.recorded.size, waiting.recorded.root);
         page.add(format_args!(
-            "<tr><td>size {size}<td>{root}<td>{} s<td>{}</tr>",
-            waiting.age.as_secs(),
+            "<tr><td data-name=\"Waits for a comparison\">size {size}\
+             <td data-name=\"Root\">{root}<td data-name=\"Since\">{}\
+             <td data-name=\"Peers\">{}</tr>",
+            Ago(waiting.age.as_secs()),
             Escaped(names.join(", "))
         ));
     }
-    page.add(format_args!("</table>"));
+    page.add(format_args!("</tbody></table>"));
+    page.close_section();
 }
 
 fn age_of(entry: &Entry, now_s: u64) -> String {
@@ -199,107 +225,16 @@ fn age_of_time(time_s: Option<u64>, now_s: u64) -> String {
     let Some(time_s) = time_s else {
         return "never".to_owned();
     };
-    let age_s = now_s.saturating_sub(time_s);
-    let (days, hours, minutes) = (age_s / 86_400, age_s / 3_600 % 24, age_s / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{age_s} s ago"),
-        (0, 0, _) => format!("{minutes} min ago"),
-        (0, _, _) => format!("{hours} h {minutes} min ago"),
-        _ => format!("{days} d {hours} h ago"),
-    }
+    Ago(now_s.saturating_sub(time_s)).to_string()
+}
+
+/// A key: those of ML-DSA-44 have some 1,800 characters.
+const fn folded<T>(text: T) -> Folded<T> {
+    Folded { text, shown: 80 }
 }
 
 /// The hash of an origin, where its page is.
 fn path_of(origin: &str) -> String {
     let path = monitoring_path(origin);
     path.split('/').next().unwrap_or_default().to_owned()
-}
-
-struct Page(String);
-
-impl Page {
-    fn new(title: &str) -> Self {
-        let mut page = Self(String::new());
-        page.add(format_args!(
-            "<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width\">\
-             <title>{}</title><style>{STYLE}</style><body>",
-            Escaped(title)
-        ));
-        page
-    }
-
-    /// What others wrote is [`Escaped`] already.
-    fn add(&mut self, html: fmt::Arguments<'_>) {
-        let _ = self.0.write_fmt(html);
-        self.0.push('\n');
-    }
-
-    fn row(&mut self, name: &str, value: &dyn Display) {
-        self.add(format_args!("<tr><th>{name}<td>{}</tr>", Escaped(value)));
-    }
-
-    fn end(mut self) -> String {
-        self.0.push_str("</body></html>\n");
-        self.0
-    }
-}
-
-/// Text as HTML shows it, in elements and in quoted attributes. Characters that change the
-/// direction of text, or are not seen, are shown as their numbers.
-struct Escaped<T>(T);
-
-impl<T: Display> Display for Escaped<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(Escaping(f), "{}", self.0)
-    }
-}
-
-/// Control characters, what is not seen or changes the direction of text, and separators of lines
-/// and paragraphs.
-fn is_not_shown(character: char) -> bool {
-    let is_separator = matches!(character, '\u{2028}' | '\u{2029}');
-    character.is_control() || is_separator || is_invisible(character)
-}
-
-struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
-
-impl fmt::Write for Escaping<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            match character {
-                '&' => self.0.write_str("&amp;")?,
-                '<' => self.0.write_str("&lt;")?,
-                '>' => self.0.write_str("&gt;")?,
-                '"' => self.0.write_str("&quot;")?,
-                '\'' => self.0.write_str("&#39;")?,
-                '\n' => self.0.write_char('\n')?,
-                other if is_not_shown(other) => {
-                    write!(self.0, "[U+{:04X}]", u32::from(other))?;
-                }
-                other => self.0.write_char(other)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_wrote_is_only_text() {
-        let escaped = |text: &str| Escaped(text).to_string();
-        assert_eq!(
-            escaped("<script>alert('1')</script>&\""),
-            "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"
-        );
-        assert_eq!(escaped("go.sum database tree"), "go.sum database tree");
-        assert_eq!(
-            escaped("a\u{202e}b\u{7f}\u{85}"),
-            "a[U+202E]b[U+007F][U+0085]"
-        );
-        assert_eq!(escaped("two\nlines"), "two\nlines");
-    }
 }

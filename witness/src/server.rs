@@ -104,6 +104,9 @@ impl Server {
         let cosigner = Cosigner::load(&config.keys, &config.name)?;
         let metrics = Metrics::default();
         let bastions = bastions(&config, &metrics)?;
+        if let Some(state) = config.paths.database.parent() {
+            metrics.attach(state);
+        }
         let node = gossip_node(&config)?;
         let store_stopped = CancellationToken::new();
         let (store, writer) = Store::open(&config.paths, &metrics, store_stopped.clone())

@@ -6,10 +6,11 @@
 //! ends between two steps.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use candor_core::note::{AddCheckpoint, Checkpoint, SignError, SignatureLine};
 use tokio::sync::Semaphore;
+use tracing::Instrument as _;
 
 use crate::cosigner::Cosigner;
 use crate::decision::{Recorded, Refusal, Submission, admit, read_checkpoint};
@@ -202,7 +203,9 @@ impl Witness {
         self: &Arc<Self>,
         request: AddCheckpoint,
     ) -> Result<Vec<SignatureLine>, AddError> {
+        let started = Instant::now();
         let result = self.begin(request).await;
+        self.metrics.request_took(started.elapsed());
         let outcome = result
             .as_ref()
             .map_or_else(AddError::outcome, |_| Outcome::Cosigned);
@@ -217,7 +220,7 @@ impl Witness {
         let permit = Arc::clone(&self.requests).try_acquire_owned();
         let permit = permit.map_err(|_| AddError::Busy)?;
         let this = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        let working = async move {
             let _permit = permit;
             let admitting = Arc::clone(&this);
             let admission = tokio::task::spawn_blocking(move || {
@@ -230,8 +233,8 @@ impl Witness {
             let (log, submission) = admission.await??;
             this.reached(Point::Admitted, submission.origin())?;
             this.process(&log, &submission).await
-        });
-        task.await?
+        };
+        tokio::spawn(working.in_current_span()).await?
     }
 
     async fn process(

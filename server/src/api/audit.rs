@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::Service;
 use crate::limits::{Class, Client, Place};
+use crate::metrics::reads::StreamKind;
 
 /// Longest part of a delta in one message, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -60,6 +61,7 @@ type Chunks = mpsc::Sender<Result<EpochChunk, Status>>;
 /// Sends epochs in order, waiting for those that are not signed yet, until the reader is gone.
 async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks, _stream: Place) {
     let mut signed = service.signed.clone();
+    let _open = service.metrics.reads.stream(StreamKind::Audit);
     while epoch <= to_epoch {
         let is_signed = signed.wait_for(|head| head.as_ref().is_some_and(|h| h.size > epoch));
         tokio::select! {
@@ -79,7 +81,14 @@ async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks, _
             })
             .await;
         let sent = match rows {
-            Ok((record, delta)) => send(epoch, record, delta, &chunks).await,
+            Ok((record, delta)) => {
+                let bytes = record.len() + delta.len();
+                let sent = send(epoch, record, delta, &chunks).await;
+                if sent.is_continue() {
+                    service.metrics.reads.epoch_sent(bytes);
+                }
+                sent
+            }
             Err(status) => {
                 let _gone = chunks.send(Err(status)).await;
                 ControlFlow::Break(())

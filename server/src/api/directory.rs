@@ -78,6 +78,7 @@ impl Directory for Service {
             return Err(Status::invalid_argument("a batch holds at most 64 queries"));
         }
         may_ask(caller.as_ref(), &request.queries)?;
+        self.metrics.reads.batch(request.queries.len());
         let published = self.published()?;
         let accounts = answer(self, &client, &published, request.queries).await?;
         let (head, consistency) = answer_head(
@@ -173,6 +174,7 @@ async fn answer(
         Ok(proved) => proved,
         Err(failed) => {
             reserved.settle(0, 0);
+            service.metrics.reads.proved(false, started.elapsed());
             // Who was refused for want of a turn is counted there.
             if failed.code() != Code::ResourceExhausted {
                 service.metrics.looked_up("failed");
@@ -181,6 +183,8 @@ async fn answer(
         }
     };
     reserved.settle(opened, absent);
+    let is_answered = accounts.is_some();
+    service.metrics.reads.proved(is_answered, started.elapsed());
     let accounts =
         accounts.ok_or_else(|| Status::out_of_range("the answer is too large; ask for less"));
     let floor = service.limits.answer_floor(asked.len());
@@ -228,6 +232,7 @@ fn prove(
         let proof = prove_account(ledger, ladders, &published.signed, label, query)?;
         let opened = query.opened(proof.greatest).len();
         proved.opened += opened.saturating_sub(1);
+        service.metrics.reads.opened(opened);
         service.metrics.looked_up(match proof.greatest {
             Some(_) => "present",
             None => {

@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{Service, head_answer, second_answer};
 use crate::limits::Client;
+use crate::metrics::reads::StreamKind;
 
 type Heads = Pin<Box<dyn Stream<Item = Result<GetHeadResponse, Status>> + Send>>;
 
@@ -64,9 +65,11 @@ impl Log for Service {
         } = request.into_inner();
         let service = self.clone();
         let mut last_size = 0;
+        let open = self.metrics.reads.stream(StreamKind::Heads);
         let heads = WatchStream::new(self.published.progress())
             .filter_map(move |_| {
                 let _held = &place;
+                let _open = &open;
                 let current = service.published.current();
                 let head = current.filter(|head| head.signed.size > last_size);
                 let verified_size = second_verified_size;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candor_core::answer::SecondHead;
+use candor_host::request::Port;
 use candor_proto::v1;
 use candor_proto::v1::audit_server::AuditServer;
 use candor_proto::v1::directory_server::DirectoryServer;
@@ -38,6 +39,22 @@ pub const FEEDS_MAX: usize = 64;
 
 /// How long a lookup may take.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How requests are counted: by these names, and `other`.
+pub(crate) const PORT: Port = Port {
+    name: "grpc",
+    methods: &[
+        "/candor.v1.Audit/StreamEpochs",
+        "/candor.v1.Directory/Lookup",
+        "/candor.v1.Directory/LookupBatch",
+        "/candor.v1.Log/GetConfig",
+        "/candor.v1.Log/GetConsistency",
+        "/candor.v1.Log/GetHead",
+        "/candor.v1.Log/WatchHeads",
+        "/candor.v1.Registrar/SubmitUpdate",
+        "/candor.v1.Registrar/SubmitUpdates",
+    ],
+};
 
 /// What every service answers from.
 #[derive(Clone)]
@@ -104,6 +121,7 @@ impl Service {
         let turn = turn.map_err(|busy| self.limits.refuse(Limit::Reads, busy.wait))?;
         let this = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
+            let _running = this.metrics.reads.running();
             let result = read(&this);
             drop(turn);
             result

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Service;
 use crate::limits::Client;
+use crate::metrics::reads::StreamKind;
 use crate::sequencer::admission::{Refusal, SubmitError};
 
 /// How long an update waits to become visible, if the caller sets no deadline of its own.
@@ -48,10 +49,12 @@ impl Registrar for Service {
     ) -> Result<Response<Answers>, Status> {
         let registrar = name(&request);
         let this = self.clone();
+        let open = self.metrics.reads.stream(StreamKind::Updates);
         let answers = request
             .into_inner()
             .take_until(self.shutdown.clone().cancelled_owned())
             .map(move |update| {
+                let _open = &open;
                 let (this, registrar) = (this.clone(), Arc::clone(&registrar));
                 async move { submit(&this, &registrar, update?, VISIBLE_TIMEOUT).await }
             })

@@ -25,9 +25,10 @@ pub fn perform(arguments: &Arguments) -> Result<(), String> {
     } else {
         logging::Format::Human
     };
-    logging::init(format).map_err(told)?;
-    let config = Config::read(&arguments.config).map_err(told)?;
     let runtime = tokio::runtime::Runtime::new().map_err(told)?;
+    let _entered = runtime.enter();
+    let _traces = logging::init("candor-server", format).map_err(told)?;
+    let config = Config::read(&arguments.config).map_err(told)?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signal().map_err(told)?;
         run::run(config, shutdown).await.map_err(told)

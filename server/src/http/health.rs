@@ -1,6 +1,5 @@
-//! Liveness, readiness, metrics, and a page that says how the log is doing.
+//! Liveness, readiness and metrics.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use axum::Extension;
@@ -14,7 +13,6 @@ use tonic::Code;
 
 use super::Pages;
 use crate::access::Role;
-use crate::publisher::WitnessStatus;
 
 /// The process answers.
 pub(super) async fn live() -> &'static str {
@@ -37,7 +35,7 @@ pub(super) async fn ready(State(pages): State<Pages>) -> Response {
 }
 
 /// How long the quorum has been lost, in seconds, if it is.
-fn lost_s(pages: &Pages) -> Option<u64> {
+pub(super) fn lost_s(pages: &Pages) -> Option<u64> {
     let since_s = pages.board.lock().quorum_lost_s;
     since_s.map(|since_s| pages.clock.now_s().saturating_sub(since_s))
 }
@@ -63,68 +61,8 @@ pub(super) async fn metrics(
     let now_s = pages.clock.now_s();
     pages.metrics.publication(&pages.board.lock(), now_s);
     pages.limits.observe(Instant::now());
-    (
-        [(header::CONTENT_TYPE, CONTENT_TYPE)],
-        pages.metrics.registry.text(),
-    )
-        .into_response()
-}
-
-/// Head, age and witnesses, as plain text.
-pub(super) async fn status(State(pages): State<Pages>) -> String {
-    let now_s = pages.clock.now_s();
-    let mut page = format!("Candor log {}\n\n", pages.origin);
-    match pages.published.current() {
-        Some(published) => {
-            let age_s = now_s.saturating_sub(published.published_s);
-            let signed = &published.signed;
-            line(
-                &mut page,
-                "published",
-                &format!("{} records, {age_s} s ago", signed.size),
-            );
-            if let Some(second) = &published.second {
-                let age_s = now_s.saturating_sub(second.published_s);
-                let state = format!("{} records, {age_s} s ago", second.size);
-                line(&mut page, "second head", &state);
-            }
-            line(&mut page, "log root", &signed.root.to_string());
-            line(&mut page, "map root", &signed.skeleton.hash().to_string());
-        }
-        None => line(&mut page, "published", "nothing yet"),
+    match tokio::task::spawn_blocking(move || pages.metrics.text()).await {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
     }
-    let quorum = match lost_s(&pages) {
-        Some(lost_s) => format!("LOST for {lost_s} s: nothing new is published"),
-        None => "met".to_owned(),
-    };
-    line(&mut page, "quorum", &quorum);
-    page.push_str("\nwitnesses\n");
-    for witness in &pages.board.lock().witnesses {
-        line(&mut page, &witness.url, &describe(witness, now_s));
-    }
-    page
-}
-
-/// A witness in one line: an alarm first, then the state of the moment.
-fn describe(witness: &WitnessStatus, now_s: u64) -> String {
-    let ago_s = |time_s| now_s.saturating_sub(time_s);
-    let state = match (&witness.failure, witness.size) {
-        (Some(failure), _) => format!("failing: {failure}"),
-        (None, 0) => "not asked yet".to_owned(),
-        (None, size) => format!(
-            "cosigned {size} records, {} s ago",
-            ago_s(witness.cosigned_s)
-        ),
-    };
-    match &witness.alarm {
-        Some(alarm) => {
-            let (what, since_s) = (&alarm.what, ago_s(alarm.since_s));
-            format!("ALARM for {since_s} s: {what}; {state}")
-        }
-        None => state,
-    }
-}
-
-fn line(page: &mut String, name: &str, value: &str) {
-    writeln!(page, "  {name:<32} {value}").expect("writing to a string does not fail");
 }

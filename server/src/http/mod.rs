@@ -5,12 +5,15 @@
 //! quorum is lost. What a larger log has already widened is cut to what a reader may ask for.
 
 mod health;
+mod page;
+mod status;
 mod tiles;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
+use candor_host::request::Port;
 use tokio::sync::watch;
 
 use crate::access::Access;
@@ -48,12 +51,20 @@ pub struct Pages {
 
 /// The port's routes.
 pub fn router(pages: Pages) -> Router {
-    Router::new()
-        .route("/", get(health::status))
+    let requests = pages.metrics.requests.clone();
+    let routes = Router::new()
+        .route("/", get(status::status))
         .route("/checkpoint", get(tiles::checkpoint))
         .route("/tile/{*path}", get(tiles::tile))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
-        .with_state(pages)
+        .with_state(pages);
+    requests.watch(PORT, routes)
 }
+
+/// How requests are counted: by these names, and `other`.
+const PORT: Port = Port {
+    name: "http",
+    methods: &["/checkpoint", "/tile", "/livez", "/readyz", "/metrics", "/"],
+};

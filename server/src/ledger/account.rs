@@ -172,6 +172,12 @@ impl Account {
         self.rungs.iter().all(|rung| rung.proof().is_some())
     }
 
+    /// How many proofs a lookup would have to compute.
+    pub fn missing(&self) -> u64 {
+        let missing = self.rungs.iter().filter(|rung| rung.proof().is_none());
+        missing.count() as u64
+    }
+
     /// Computes what [`Self::is_complete`] asks for.
     pub fn complete(&self, vrf: &VrfSecretKey) {
         for rung in &self.rungs {

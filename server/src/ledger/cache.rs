@@ -11,6 +11,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::account::Account;
+use super::read::CacheUse;
+use crate::metrics::tally::Tally;
 
 /// Memory that the cache itself takes for an entry, in bytes, beside the account.
 const ENTRY_BYTES: usize = 128;
@@ -21,6 +23,8 @@ const TYPICAL_BYTES: u64 = 1_000;
 /// Recently used accounts, up to a number of bytes.
 pub(super) struct AccountCache {
     accounts: Cache<Label, Arc<Account>, ByBytes>,
+    asked: Tally,
+    missed: Tally,
 }
 
 #[derive(Clone)]
@@ -38,6 +42,8 @@ impl AccountCache {
         let accounts = usize::try_from(bytes / TYPICAL_BYTES).unwrap_or(usize::MAX);
         Self {
             accounts: Cache::with_weighter(accounts, bytes, ByBytes),
+            asked: Tally::default(),
+            missed: Tally::default(),
         }
     }
 
@@ -47,8 +53,22 @@ impl AccountCache {
         label: &Label,
         load: impl FnOnce() -> Result<Account, E>,
     ) -> Result<Arc<Account>, E> {
-        self.accounts
-            .get_or_insert_with(label, || load().map(Arc::new))
+        self.asked.add();
+        self.accounts.get_or_insert_with(label, || {
+            self.missed.add();
+            load().map(Arc::new)
+        })
+    }
+
+    /// How the cache is used.
+    pub fn used(&self) -> CacheUse {
+        let misses = self.missed.count();
+        CacheUse {
+            name: "accounts",
+            hits: self.asked.count().saturating_sub(misses),
+            misses,
+            bytes: self.accounts.weight(),
+        }
     }
 
     /// Whether another account can be kept without letting one go. The last part is left free: the

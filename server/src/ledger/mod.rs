@@ -26,7 +26,7 @@ pub(crate) mod row;
 mod write;
 
 pub use account::{Account, ProvenKey, Rung, Version};
-pub use read::{Ledger, LedgerError, StoredHead};
+pub use read::{CacheUse, Ledger, LedgerError, StoredHead};
 pub use write::{EpochRows, create, put_identity, put_ladders, put_published, put_second};
 
 use candor_core::account::Label;

@@ -96,6 +96,19 @@ pub struct Ledger {
     pub(super) caches: Arc<Caches>,
 }
 
+/// How a cache is used.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheUse {
+    /// What it keeps.
+    pub name: &'static str,
+    /// How often something was there.
+    pub hits: u64,
+    /// How often it had to be read.
+    pub misses: u64,
+    /// Memory in bytes.
+    pub bytes: u64,
+}
+
 pub(super) struct Caches {
     buckets: BucketCache,
     pub(super) accounts: AccountCache,
@@ -115,6 +128,18 @@ impl Ledger {
             store,
             caches: Arc::new(caches),
         }
+    }
+
+    /// How the caches are used.
+    pub fn cache_use(&self) -> [CacheUse; 2] {
+        let buckets = &self.caches.buckets;
+        let buckets = CacheUse {
+            name: "buckets",
+            hits: buckets.hits(),
+            misses: buckets.misses(),
+            bytes: buckets.bytes(),
+        };
+        [self.caches.accounts.used(), buckets]
     }
 
     /// The store, to commit to.

@@ -15,6 +15,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 
 use super::bucket::Bucket;
 use super::rows::{LeafRows, Prefix, RowError};
+use crate::metrics::tally::Tally;
 
 /// Memory that the cache itself takes for an entry, in bytes, beside the bucket.
 const ENTRY_BYTES: usize = 96;
@@ -26,6 +27,8 @@ const TYPICAL_BYTES: u64 = 2_600;
 #[derive(Debug)]
 pub struct BucketCache {
     buckets: Cache<Hash, Arc<Bucket>, ByBytes, BuildHasherDefault<Uniform>>,
+    hits: Tally,
+    misses: Tally,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ impl BucketCache {
                 BuildHasherDefault::default(),
                 DefaultLifecycle::default(),
             ),
+            hits: Tally::default(),
+            misses: Tally::default(),
         }
     }
 
@@ -73,6 +78,16 @@ impl BucketCache {
         for hash in hashes {
             self.buckets.remove(hash);
         }
+    }
+
+    /// How often a bucket was found here.
+    pub fn hits(&self) -> u64 {
+        self.hits.count()
+    }
+
+    /// How often its rows had to be read.
+    pub fn misses(&self) -> u64 {
+        self.misses.count()
     }
 
     /// Bytes in use.
@@ -141,8 +156,10 @@ impl<'a> Buckets<'a> {
             return Ok(Arc::clone(bucket));
         }
         if let Some(bucket) = self.cache.buckets.get(hash) {
+            self.cache.hits.add();
             return Ok(bucket);
         }
+        self.cache.misses.add();
         let leaves = self.rows.below(prefix)?;
         let bucket = Bucket::over(&leaves, prefix.depth());
         // Rows that do not have the position's hash are damaged, and must reach neither a signed

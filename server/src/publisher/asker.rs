@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candor_core::note::LogVerifier;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 use super::pace::Pace;
 use super::status::StatusBoard;
@@ -50,7 +51,8 @@ impl Asker {
             let asked = self
                 .witness
                 .ask(&target, &mut known_size, &self.ledger, &self.clock);
-            let pause = match asked.await {
+            let span = tracing::info_span!("witness.ask", witness = self.witness.url(), size);
+            let pause = match asked.instrument(span).await {
                 Ok(lines) => {
                     // A witness that could not check the map yet signs with some of its keys only:
                     // it is asked again, or a quorum that needs the others would never be met.

@@ -28,6 +28,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use self::second::SecondRounds;
 pub use self::status::{Alarm, Clears, Status, StatusBoard, WitnessStatus};
@@ -244,7 +245,9 @@ impl Publisher {
             return Ok(());
         }
         if newer {
-            self.store(put_published(&note.to_bytes())).await?;
+            let storing = self.store(put_published(&note.to_bytes()));
+            let span = tracing::info_span!("publish", size);
+            storing.instrument(span).await?;
         }
         let now_s = self.clock.now_s();
         let large = large_keys(&self.signer, &self.policy);

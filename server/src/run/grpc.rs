@@ -12,7 +12,7 @@ use tonic_health::server::HealthReporter;
 
 use super::RunError;
 use crate::access::{Access, guard};
-use crate::api::Service;
+use crate::api::{PORT, Service};
 use crate::head::Freshness;
 
 /// How often health is looked at when nothing is published.
@@ -42,8 +42,11 @@ pub(super) async fn serve(
         .register_encoded_file_descriptor_set(candor_proto::v1::DESCRIPTORS)
         .build_v1()?;
     let watching = tokio::spawn(report_health(reporter, freshness));
+    let requests = service.metrics.requests.clone();
     let routes = service.routes().add_service(health).add_service(reflection);
+    // Around the gate: whom it refuses is counted too.
     let routes = guard(routes.prepare().into_axum_router(), access);
+    let routes = requests.watch(PORT, routes);
     let limits = Http2Limits {
         requests: streams,
         ping: PING,

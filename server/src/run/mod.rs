@@ -9,7 +9,7 @@ mod running;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use candor_core::note::LogVerifyError;
@@ -38,6 +38,8 @@ use crate::init::{InitError, LogKeys};
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Limiter, Reads};
 use crate::metrics::Metrics;
+use crate::metrics::history::MINUTE_S;
+use crate::metrics::parts::Sources;
 use crate::publisher::{Comparison, Publisher, PublisherError, StatusBoard, WitnessNode};
 use crate::sequencer::admission::Admission;
 use crate::sequencer::commit::Committer;
@@ -192,6 +194,13 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         clock.clone(),
     );
     load_ahead(&ledger, &ladders, &shutdown);
+    metrics.attach(Sources {
+        admission: admission.clone(),
+        ladders: ladders.clone(),
+        ledger: ledger.clone(),
+        store: config.store.clone(),
+        reserve_bytes: config.disk_reserve_mib << 20,
+    });
     let (signed_sender, signed) = watch::channel(None);
     let board = StatusBoard::new(witnesses.iter().map(WitnessNode::url), clock.now_s());
     let stop = Stop {
@@ -233,6 +242,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         metrics: Arc::clone(&metrics),
         shutdown: stop.unpublish.clone(),
     };
+    tokio::spawn(keep_history(Arc::downgrade(&metrics), clock.clone()));
     // The head of a log that has ended stays its newest one.
     let max_age = match has_ended {
         true => Duration::MAX,
@@ -326,6 +336,18 @@ fn certificates(
     let files = config.tls.clone();
     let open = |files| Certificates::open(files, &metrics.registry).map(Arc::new);
     files.map(open).transpose()
+}
+
+/// Notes every minute what was counted, for the status page, as long as somebody counts.
+async fn keep_history(metrics: Weak<Metrics>, clock: Clock) {
+    let mut turns = tokio::time::interval(Duration::from_secs(MINUTE_S));
+    loop {
+        turns.tick().await;
+        let Some(metrics) = metrics.upgrade() else {
+            return;
+        };
+        metrics.history.note(metrics.counts(clock.now_s()));
+    }
 }
 
 fn address(listener: &TcpListener) -> Result<SocketAddr, RunError> {

@@ -9,6 +9,7 @@
 //! take.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use candor_core::account::{
     Label, LabelError, RuleError, UnverifiedValue, ValueError, VerifiedValue, check_successor,
@@ -158,6 +159,8 @@ pub struct Admitted {
     pub(super) opening: Opening,
     pub(super) commitment: Commitment,
     pub(super) key: SearchKey,
+    /// When it was ready for an epoch.
+    pub(super) ready_at: Instant,
     answer: oneshot::Sender<Answer>,
     _room: OwnedSemaphorePermit,
 }
@@ -199,6 +202,16 @@ impl Admission {
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
         };
         (admission, waiting)
+    }
+
+    /// Updates that wait for an epoch.
+    pub fn waiting(&self) -> usize {
+        QUEUE_UPDATES_MAX - self.queue.capacity()
+    }
+
+    /// Kibibytes of room that there are.
+    pub const fn room_kib(&self) -> usize {
+        ROOM_KIB as usize
     }
 
     /// Kibibytes of room that are taken.
@@ -293,6 +306,7 @@ impl Admission {
             opening,
             commitment,
             key,
+            ready_at: Instant::now(),
             answer,
             _room: room,
         })

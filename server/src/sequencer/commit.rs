@@ -1,7 +1,7 @@
 //! Committing an epoch and letting its head out: steps 2 to 5 of the crash order.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::head::SignedHead;
 use crate::ledger::{Account, Ledger};
 use crate::metrics::Metrics;
+use crate::metrics::epochs::Stage;
 use crate::signer::LogSigner;
 use crate::storage::{Batch, CommitError};
 
@@ -49,6 +50,12 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// How long each update waited until the epoch was begun.
+    fn waits(&self, begun: Instant) -> impl Iterator<Item = Duration> {
+        let updates = self.updates.iter();
+        updates.map(move |update| begun.saturating_duration_since(update.ready_at))
+    }
+
     /// The epoch is stored, and its head is out.
     fn answer(&mut self, epoch: u64) {
         for update in self.updates.drain(..) {
@@ -98,6 +105,7 @@ impl Committer {
         waiting: &mut Waiting,
         started: Instant,
     ) -> Result<Outcome, FatalError> {
+        let _epoch = tracing::info_span!("epoch", size = tip.size).entered();
         if self.store(batch)? == Outcome::NotStored {
             return Ok(Outcome::NotStored);
         }
@@ -108,6 +116,9 @@ impl Committer {
             return Ok(Outcome::Stored);
         }
         self.release(tip)?;
+        for waited in waiting.waits(started) {
+            self.metrics.epochs.waited(waited);
+        }
         self.metrics
             .epoch_closed(tip, waiting.updates.len(), started.elapsed());
         waiting.answer(tip.size - 1);
@@ -123,8 +134,14 @@ impl Committer {
     ///
     /// [`FatalError`]: nobody knows whether it is stored, or another writer was there.
     pub fn store(&self, batch: Batch) -> Result<Outcome, FatalError> {
-        match self.ledger.store().commit(batch) {
-            Ok(()) => Ok(Outcome::Stored),
+        let (rows, bytes, started) = (batch.rows(), batch.bytes(), Instant::now());
+        let commit = || self.ledger.store().commit(batch);
+        match tracing::info_span!("epoch.commit", rows).in_scope(commit) {
+            Ok(()) => {
+                self.metrics.epochs.committed(rows, bytes);
+                self.metrics.epochs.stage(Stage::Commit, started.elapsed());
+                Ok(Outcome::Stored)
+            }
             Err(CommitError::NotCommitted(error)) if error.is_retryable() => {
                 tracing::warn!(error = %error, "a batch was not stored; its updates are refused");
                 self.metrics.commit_failures.inc();
@@ -145,8 +162,14 @@ impl Committer {
         if tip.size < 2 {
             return Ok(()); // The configuration alone is not a head that anyone can use.
         }
-        let signed = SignedHead::sign(&self.ledger, tip, &self.signer, &self.clock)?;
-        self.anchor.advance(&signed.note)?;
+        let started = Instant::now();
+        let sign = || SignedHead::sign(&self.ledger, tip, &self.signer, &self.clock);
+        let signed = tracing::info_span!("epoch.sign").in_scope(sign)?;
+        self.metrics.epochs.stage(Stage::Sign, started.elapsed());
+        let started = Instant::now();
+        let anchor = || self.anchor.advance(&signed.note);
+        tracing::info_span!("epoch.anchor").in_scope(anchor)?;
+        self.metrics.epochs.stage(Stage::Anchor, started.elapsed());
         self.metrics
             .signed_size
             .set(i64::try_from(signed.size).unwrap_or(i64::MAX));

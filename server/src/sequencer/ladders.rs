@@ -9,6 +9,7 @@
 //! update or a lookup of a known account that waits for the curve, and a queue without bound.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use candor_core::account::Label;
 use candor_core::crypto::{SearchKey, VrfSecretKey, vrf::vrf_input};
@@ -16,6 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::ledger::{Account, ProvenKey, Rung};
+use crate::metrics::tally::Tally;
 
 /// Kibibytes of accounts whose ladders are being computed or wait to be stored. Most accounts take
 /// one.
@@ -35,6 +37,16 @@ pub struct Ladders {
     idle: Arc<ThreadPool>,
     room: Arc<Semaphore>,
     completed: mpsc::Sender<Completed>,
+    computed: Arc<Computed>,
+}
+
+/// What was computed so far.
+#[derive(Debug, Default)]
+pub struct Computed {
+    /// Search keys without proofs.
+    pub keys: Tally,
+    /// Search keys with their proofs.
+    pub proofs: Tally,
 }
 
 /// An account whose ladder was completed after it was stored.
@@ -64,8 +76,19 @@ impl Ladders {
             idle: Arc::new(idle),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
             completed,
+            computed: Arc::default(),
         };
         Ok((ladders, stored))
+    }
+
+    /// What was computed so far.
+    pub fn computed(&self) -> &Computed {
+        &self.computed
+    }
+
+    /// Kibibytes of accounts whose ladders are being computed or wait to be stored.
+    pub fn room_taken_kib(&self) -> usize {
+        ROOM_KIB - self.room.available_permits()
     }
 
     /// Runs a task that somebody waits for.
@@ -75,12 +98,21 @@ impl Ladders {
 
     /// Computes one search key, now: about half of what its proof costs.
     pub(super) fn search_key(&self, label: &Label, version: u32) -> SearchKey {
-        self.vrf.evaluate(&vrf_input(label.as_bytes(), version))
+        let started = Instant::now();
+        let key = self.vrf.evaluate(&vrf_input(label.as_bytes(), version));
+        self.computed.keys.add_timed(1, started.elapsed());
+        key
     }
 
     /// The search key of a rung and its proof, computed now if they have to be.
     pub fn proven(&self, label: &Label, rung: &Rung) -> ProvenKey {
-        rung.proven(label, &self.vrf)
+        if rung.proof().is_some() {
+            return rung.proven(label, &self.vrf);
+        }
+        let started = Instant::now();
+        let proven = rung.proven(label, &self.vrf);
+        self.computed.proofs.add_timed(1, started.elapsed());
+        proven
     }
 
     /// Has the ladder of an account completed and stored, if it is not and there is room.
@@ -93,9 +125,11 @@ impl Ladders {
             return;
         };
         let (account, vrf) = (Arc::clone(account), Arc::clone(&self.vrf));
-        let completed = self.completed.clone();
+        let (completed, computed) = (self.completed.clone(), Arc::clone(&self.computed));
         self.idle.spawn_fifo(move || {
+            let (missing, started) = (account.missing(), Instant::now());
             account.complete(&vrf);
+            computed.proofs.add_timed(missing, started.elapsed());
             let done = Completed {
                 account,
                 _room: room,

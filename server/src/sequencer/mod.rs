@@ -325,7 +325,8 @@ impl Sequencer {
             draft.add_ladder(&ladder.account)?;
         }
         let closed = Closed {
-            built: draft.close(self.clock.now_ms())?,
+            built: tracing::info_span!("epoch.build")
+                .in_scope(|| draft.close(self.clock.now_ms()))?,
             waiting,
             started,
         };

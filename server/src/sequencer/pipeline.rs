@@ -10,6 +10,7 @@ use super::commit::{Committer, Outcome, Waiting};
 use super::epoch::{Built, Draft, Pending, Tip};
 use super::{FatalError, UNPUBLISHED_EPOCHS_MAX};
 use crate::ledger::{Account, Ledger, LedgerError};
+use crate::metrics::epochs::Stage as Measured;
 
 /// Epochs after which no lookup is answered from an earlier head: those that may be unpublished,
 /// and one for lookups that took the head before it was replaced.
@@ -114,6 +115,7 @@ impl Pipeline {
     ///
     /// [`FatalError`]: the environment is at fault.
     pub async fn commit(&mut self, closed: Closed) -> Result<Outcome, FatalError> {
+        let build = closed.started.elapsed();
         if self.settle().await? == Outcome::NotStored {
             closed.waiting.refuse();
             return Ok(Outcome::NotStored);
@@ -127,6 +129,7 @@ impl Pipeline {
             mut waiting,
             started,
         } = closed;
+        committer.metrics.epochs.stage(Measured::Build, build);
         let Built {
             batch,
             tip,

@@ -115,12 +115,12 @@ impl Batch {
     }
 
     /// How many rows are written or removed by key.
-    pub(super) fn rows(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.tables.iter().map(|changes| changes.rows.len()).sum()
     }
 
     /// How many bytes of keys and values are written.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let rows = self.tables.iter().flat_map(|changes| &changes.rows);
         rows.map(|row| (row.key.len() + row.value.as_ref().map_or(0, Vec::len)) as u64)
             .sum()

@@ -16,6 +16,7 @@ use candor_server::head::{Freshness, Published};
 use candor_server::http::{Pages, router};
 use candor_server::limits::Limiter;
 use candor_server::metrics::Metrics;
+use candor_server::publisher::StatusBoard;
 use candor_server::run::{RunError, start};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
@@ -280,6 +281,9 @@ async fn a_second_instance_is_refused() {
     site.start().await.stop().await;
 }
 
+/// An address that is not only one.
+const HOSTILE: &str = "http://w.example/<script>";
+
 #[tokio::test]
 async fn readiness_is_a_fresh_published_head() {
     use axum::http::Request;
@@ -297,22 +301,31 @@ async fn readiness_is_a_fresh_published_head() {
         signed: process.signed.clone(),
         metrics,
         limits,
-        board: candor_server::publisher::StatusBoard::default(),
+        board: StatusBoard::new([HOSTILE], 0),
         clock: world.clock(),
         freshness: Freshness::new(Arc::clone(&process.published), world.clock(), max_age),
         origin: ORIGIN.into(),
         access: Arc::new(Access::new(ORIGIN, world.clock())),
     });
-    let status = async |path: &str| {
-        let request = Request::get(path).body(axum::body::Body::empty()).unwrap();
-        router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+    let answer = async |path: &str| {
+        let request = Request::get(path).header("accept", "text/html");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
     };
+    let status = async |path: &str| answer(path).await.status().as_u16();
+    let page = async || {
+        let answer = answer("/").await;
+        let policy = answer.headers()["content-security-policy"].clone();
+        assert!(policy.to_str().unwrap().starts_with("default-src 'none'"));
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await;
+        let page = String::from_utf8(body.unwrap().to_vec()).unwrap();
+        assert!(
+            page.contains("&lt;script&gt;") && !page.contains(HOSTILE),
+            "{page}"
+        );
+        page
+    };
+    assert!(page().await.contains("none yet"));
     assert_eq!(status("/readyz").await, 503);
     assert_eq!(status("/checkpoint").await, 503);
     // Witnesses have seen the signed head; its records are not published.
@@ -327,8 +340,10 @@ async fn readiness_is_a_fresh_published_head() {
         .set(Published::new(head, note, &[], START_MS / 1000));
     assert_eq!(status("/readyz").await, 200);
     assert_eq!(status("/tile/entries/000.p/2").await, 200);
+    assert!(page().await.contains("A fresh head is published"));
     world.now_ms.fetch_add(11_000, Ordering::Relaxed);
     assert_eq!(status("/readyz").await, 503);
+    assert!(page().await.contains("class=\"notice bad\""));
     assert_eq!(status("/checkpoint").await, 200);
     process.stop().await.unwrap();
 }
