@@ -61,7 +61,7 @@ pub const QUORUM_LOST: &str = "candor_quorum_lost";
 /// Lookups answered, by result: present, absent, failed.
 pub const LOOKUPS: &str = "candor_lookups_total";
 /// Calls that were refused, by limit: lookups, absent, repeats, updates, account-updates, streams,
-/// connections, reads.
+/// reads.
 pub const LIMITED: &str = "candor_limited_total";
 /// Clients, registrars or labels whose bucket is not full, by limit.
 pub const LIMITS_TRACKED: &str = "candor_limits_tracked";

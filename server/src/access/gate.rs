@@ -13,7 +13,6 @@ use http::header::AUTHORIZATION;
 use tonic::body::Body;
 
 use super::{Access, Role};
-use crate::limits::Client;
 
 /// How long a call may take to begin its answer, reading its request included. Updates wait to
 /// become visible, for at most a minute; see `api/registrar.rs`.
@@ -37,8 +36,6 @@ async fn pass(State(access): State<Arc<Access>>, mut request: Request, next: Nex
         Ok(caller) => caller,
         Err(denied) => return denied.into_http::<Body>().into_response(),
     };
-    let client = Client::of_caller(&caller);
-    request.extensions_mut().insert(client);
     request.extensions_mut().insert(caller);
     let time = match role {
         Some(Role::Update) => UPDATE_TIME,

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Service;
-use crate::limits::{Class, Client, Place};
+use crate::limits::{Class, Place};
 use crate::metrics::reads::StreamKind;
 
 /// Longest part of a delta in one message, in bytes.
@@ -31,7 +31,7 @@ impl Audit for Service {
         &self,
         request: Request<StreamEpochsRequest>,
     ) -> Result<Response<Self::StreamEpochsStream>, Status> {
-        let client = Client::of(&request);
+        let client = self.limits.client(request.extensions().get());
         self.limits.call(&client, Instant::now())?;
         let place = self.limits.stream(&client)?;
         let StreamEpochsRequest {

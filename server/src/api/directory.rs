@@ -17,7 +17,7 @@ use super::{LOOKUP_TIMEOUT, Service, head_answer, second_answer};
 use crate::access::{Caller, Role};
 use crate::head::Published;
 use crate::ledger::LedgerError;
-use crate::limits::{Class, Client};
+use crate::limits::Class;
 use crate::lookup::{is_costly, prove_account};
 
 /// Most labels of a batch.
@@ -34,14 +34,13 @@ impl Directory for Service {
         request: Request<LookupRequest>,
     ) -> Result<Response<LookupResponse>, Status> {
         let caller = caller(&request);
-        let client = Client::of(&request);
         let request = request.into_inner();
         let query = request
             .query
             .ok_or_else(|| Status::invalid_argument("query is missing"))?;
         may_ask(caller.as_ref(), std::slice::from_ref(&query))?;
         let published = self.published()?;
-        let mut accounts = answer(self, &client, &published, vec![query]).await?;
+        let mut accounts = answer(self, caller.as_ref(), &published, vec![query]).await?;
         let (head, consistency) = answer_head(
             self,
             &published,
@@ -72,7 +71,6 @@ impl Directory for Service {
         request: Request<LookupBatchRequest>,
     ) -> Result<Response<LookupBatchResponse>, Status> {
         let caller = caller(&request);
-        let client = Client::of(&request);
         let request = request.into_inner();
         if request.queries.len() > BATCH_QUERIES_MAX {
             return Err(Status::invalid_argument("a batch holds at most 64 queries"));
@@ -80,7 +78,7 @@ impl Directory for Service {
         may_ask(caller.as_ref(), &request.queries)?;
         self.metrics.reads.batch(request.queries.len());
         let published = self.published()?;
-        let accounts = answer(self, &client, &published, request.queries).await?;
+        let accounts = answer(self, caller.as_ref(), &published, request.queries).await?;
         let (head, consistency) = answer_head(
             self,
             &published,
@@ -137,7 +135,7 @@ async fn answer_head(
 /// The encoded account proofs for some queries, in order, at one head.
 async fn answer(
     service: &Service,
-    client: &Client,
+    caller: Option<&Caller>,
     published: &Arc<Published>,
     queries: Vec<v1::Query>,
 ) -> Result<Vec<Bytes>, Status> {
@@ -145,7 +143,8 @@ async fn answer(
     let asked = queries.into_iter().map(asked);
     let asked = Arc::new(asked.collect::<Result<Vec<_>, _>>()?);
     let pairs = asked.iter().map(|(label, query)| (label, query));
-    let reserved = service.limits.lookups(client, pairs, started)?;
+    let client = service.limits.client(caller);
+    let reserved = service.limits.lookups(&client, pairs, started)?;
     let proving = async {
         let (first, head) = (Arc::clone(&asked), Arc::clone(published));
         // Whoever needs the curve or a history does not keep others from what is at hand.

@@ -14,7 +14,6 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Service, head_answer, second_answer};
-use crate::limits::Client;
 use crate::metrics::reads::StreamKind;
 
 type Heads = Pin<Box<dyn Stream<Item = Result<GetHeadResponse, Status>> + Send>>;
@@ -25,7 +24,10 @@ impl Log for Service {
         &self,
         request: Request<GetHeadRequest>,
     ) -> Result<Response<GetHeadResponse>, Status> {
-        self.limits.call(&Client::of(&request), Instant::now())?;
+        self.limits.call(
+            &self.limits.client(request.extensions().get()),
+            Instant::now(),
+        )?;
         let request = request.into_inner();
         let published = self.published()?;
         let (head, consistency) = head_answer(
@@ -56,7 +58,7 @@ impl Log for Service {
         &self,
         request: Request<WatchHeadsRequest>,
     ) -> Result<Response<Heads>, Status> {
-        let client = Client::of(&request);
+        let client = self.limits.client(request.extensions().get());
         self.limits.call(&client, Instant::now())?;
         let place = self.limits.stream(&client)?;
         let WatchHeadsRequest {
@@ -97,7 +99,10 @@ impl Log for Service {
         &self,
         request: Request<GetConsistencyRequest>,
     ) -> Result<Response<GetConsistencyResponse>, Status> {
-        self.limits.call(&Client::of(&request), Instant::now())?;
+        self.limits.call(
+            &self.limits.client(request.extensions().get()),
+            Instant::now(),
+        )?;
         let GetConsistencyRequest { old_size, new_size } = request.into_inner();
         let published = self.published()?.signed.size;
         if old_size > new_size || new_size > published {
@@ -117,7 +122,10 @@ impl Log for Service {
         &self,
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
-        self.limits.call(&Client::of(&request), Instant::now())?;
+        self.limits.call(
+            &self.limits.client(request.extensions().get()),
+            Instant::now(),
+        )?;
         // Witnesses ask before anything is published: record 0 is then served without a proof.
         let published = self.published.current().map_or(0, |head| head.signed.size);
         let size = match request.into_inner().size {

@@ -13,7 +13,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::Service;
-use crate::limits::Client;
+use crate::access::Caller;
 use crate::metrics::reads::StreamKind;
 use crate::sequencer::admission::{Refusal, SubmitError};
 
@@ -65,11 +65,10 @@ impl Registrar for Service {
 
 /// The name of the registrar's credential.
 fn name<T>(request: &Request<T>) -> Arc<str> {
-    match Client::of(request) {
-        Client::Named(name) => name,
-        // Where the operator lets everybody update, all of them are one registrar.
-        Client::Address(_) => "everybody".into(),
-    }
+    let caller = request.extensions().get::<Caller>();
+    let name = caller.and_then(|caller| caller.name.clone());
+    // Whoever may submit without a credential is one registrar with all others who may.
+    name.unwrap_or_else(|| "anonymous".into())
 }
 
 /// Submits one update and waits until it is visible, or until patience ends.

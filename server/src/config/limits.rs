@@ -35,8 +35,9 @@ pub struct Limits {
     pub repeats_per_minute: u32,
     /// How many times as much as an address a client with a credential gets.
     pub named_factor: u32,
-    /// Addresses without limits by client: programs on this machine, and proxies, which must limit
-    /// their clients themselves. The limits on what all callers together do hold for them too.
+    /// Addresses without limits by client, of IPv6 at most 64 bits: programs on this machine, and
+    /// proxies, which must limit their clients themselves. The limits on what all callers together
+    /// do hold for them too.
     #[schemars(with = "Vec<String>")]
     pub unlimited: Vec<Prefix>,
     /// Updates of one registrar, a second, and at most so many at once. The default is more than a
@@ -68,7 +69,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let loopback = ["127.0.0.0/8", "::1/128"];
+        let loopback = ["127.0.0.0/8", "::/64"];
         Self {
             lookups_per_second: 50,
             lookups_burst: 2_000,
@@ -79,11 +80,11 @@ impl Default for Limits {
             unlimited: loopback.iter().flat_map(|text| text.parse()).collect(),
             updates_per_second: 50_000,
             account_updates_per_hour: 1_000,
-            connections: 10_000,
-            connections_per_address: 1_000,
+            connections: 16_384,
+            connections_per_address: 1_024,
             streams_per_connection: 256,
-            streams: 10_000,
-            streams_per_client: 1_000,
+            streams: 16_384,
+            streams_per_client: 1_024,
             reads: 64,
             read_patience_ms: 250,
             answer_floor_ms: 1,

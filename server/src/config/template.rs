@@ -120,16 +120,16 @@ roles = ["update"]
 # repeats_per_minute = 600
 # named_factor = 16
 # Addresses without these limits: this machine, and proxies, which must have limits of their own.
-# unlimited = ["127.0.0.0/8", "::1/128"]
+# unlimited = ["127.0.0.0/8", "::/64"]
 # Of one registrar, and of one label.
 # updates_per_second = 50000
 # account_updates_per_hour = 1000
 # Connections for gRPC, calls of one of them, and open streams of heads and epochs.
-# connections = 10000
-# connections_per_address = 1000
+# connections = 16384
+# connections_per_address = 1024
 # streams_per_connection = 256
-# streams = 10000
-# streams_per_client = 1000
+# streams = 16384
+# streams_per_client = 1024
 # Reads of the store at a time, and how long others wait for their turn.
 # reads = 64
 # read_patience_ms = 250

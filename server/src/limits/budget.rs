@@ -93,15 +93,15 @@ impl Budget {
         addresses.sum::<u64>() + self.names.forgotten()
     }
 
-    /// The buckets of a client, the narrowest first.
+    /// The buckets of a client, the narrowest first: none if it has no limits.
     fn buckets<'a>(&'a self, client: &'a Client) -> impl Iterator<Item = (&'a Buckets, Key)> {
         let named = match client {
             Client::Named(name) => Some((&self.names, self.names.key(name))),
-            Client::Address(_) => None,
+            _ => None,
         };
         let address = match client {
-            Client::Address(address) => Some(*address),
-            Client::Named(_) => None,
+            Client::Network(address) => Some(*address),
+            _ => None,
         };
         let levels = self.addresses.iter().zip(&LEVELS);
         let around = address.into_iter().flat_map(move |address| {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn address(text: &str) -> Client {
-        Client::Address(text.parse().unwrap())
+        Client::Network(text.parse().unwrap())
     }
 
     fn budget(burst: u32) -> (Budget, Instant) {

@@ -6,26 +6,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tonic::Request;
 
 use crate::access::Caller;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
-    /// Whoever uses this address.
-    Address(IpAddr),
-    /// Whoever shows the credential of this name.
+    /// Whoever shows no credential and connects from this network: an IPv4 address or a /64.
+    Network(IpAddr),
+    /// Whoever shows a credential of this name.
     Named(Arc<str>),
-}
-
-/// What a client is known by: a credential, or an address with all that its owner has beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
-    /// An IPv4 address or a /64.
-    Network(Prefix),
-    /// The credential's name.
-    Named(Arc<str>),
+    /// Whoever connects from where there are no limits by client.
+    Unlimited,
 }
 
 /// Bits of an IPv4 address that are one client's: all.
@@ -34,38 +26,26 @@ pub(super) const V4_BITS: u8 = 32;
 /// Bits of an IPv6 address that are one client's. It has all addresses that begin so.
 pub(super) const V6_BITS: u8 = 64;
 
-/// Whose requests come without an address.
+/// Whose calls come without an address.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 impl Client {
-    /// Who sends a request: what the gate noted in the request's extensions. All requests that
-    /// passed none count as those of one client.
-    pub fn of<T>(request: &Request<T>) -> Self {
-        let known = request.extensions().get::<Self>();
-        known.cloned().unwrap_or(Self::Address(NOWHERE))
-    }
-
-    /// The caller whom the gate let pass.
-    pub fn of_caller(caller: &Caller) -> Self {
-        match &caller.name {
-            Some(name) => Self::Named(Arc::clone(name)),
-            None => Self::Address(caller.network.unwrap_or(NOWHERE).to_canonical()),
+    /// Who sends a call, by what the gate found out. All calls that passed none, or come without
+    /// an address, count as those of one client.
+    pub fn of(caller: Option<&Caller>, unlimited: &[Prefix]) -> Self {
+        let network = caller.and_then(|caller| caller.network).unwrap_or(NOWHERE);
+        if unlimited.iter().any(|prefix| prefix.contains(network)) {
+            return Self::Unlimited;
         }
-    }
-
-    /// What the client is known by.
-    pub(super) fn holder(&self) -> Holder {
-        match self {
-            Self::Address(address) if address.is_ipv4() => {
-                Holder::Network(Prefix::of(*address, V4_BITS))
-            }
-            Self::Address(address) => Holder::Network(Prefix::of(*address, V6_BITS)),
-            Self::Named(name) => Holder::Named(Arc::clone(name)),
+        match caller.and_then(|caller| caller.name.clone()) {
+            Some(name) => Self::Named(name),
+            None => Self::Network(network),
         }
     }
 }
 
-/// Addresses with a common beginning, written as `192.0.2.0/24` or `2001:db8::/32`.
+/// Addresses with a common beginning, written as `192.0.2.0/24` or `2001:db8::/32`; of IPv6 at most
+/// 64 bits, which is what is known of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Prefix {
@@ -116,8 +96,9 @@ impl FromStr for Prefix {
         let length = length.parse().map_err(|_| PrefixError)?;
         let prefix = Self::of(address, length);
         let whole = Self::of(address, u8::MAX);
+        let most = if prefix.is_v4 { V4_BITS } else { V6_BITS };
         // One that is too long, or that names an address within it, is a mistake.
-        if prefix.length != length || prefix.bits != whole.bits {
+        if length > most || prefix.length != length || prefix.bits != whole.bits {
             return Err(PrefixError);
         }
         Ok(prefix)
@@ -150,6 +131,7 @@ impl TryFrom<String> for Prefix {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::access::Roles;
 
     #[test]
     fn prefixes_are_written_in_one_way() {
@@ -157,7 +139,7 @@ mod tests {
             "127.0.0.0/8",
             "0.0.0.0/0",
             "192.0.2.7/32",
-            "::1/128",
+            "::/64",
             "::/0",
             "2001:db8::/32",
         ] {
@@ -170,8 +152,9 @@ mod tests {
             "127.0.0.0/",
             "127.0.0.0/33",
             "127.0.0.0/+8",
-            "::1/127",
-            "::/129",
+            "::1/64",
+            "::1/128",
+            "::/65",
             "::/256",
             "localhost/8",
             "/8",
@@ -196,28 +179,28 @@ mod tests {
         assert!(!contains("::/0", "0.0.0.0"));
         assert!(contains("2001:db8::/32", "2001:db8:ffff::1"));
         assert!(!contains("2001:db8::/32", "2001:db9::1"));
-        assert!(contains("::1/128", "::1"));
+        assert!(contains("::/64", "::1"));
     }
 
     #[test]
-    fn a_client_is_the_network_unless_it_has_a_name() {
+    fn a_client_is_its_credential_or_else_its_network() {
+        let unlimited = ["127.0.0.0/8".parse().unwrap()];
         let of = |name: Option<&str>, network: Option<&str>| {
-            Client::of_caller(&Caller {
-                name: name.map(Arc::from),
+            let caller = Caller {
+                name: name.map(Into::into),
                 network: network.map(|text| text.parse().unwrap()),
-                roles: Default::default(),
-            })
+                roles: Roles::default(),
+            };
+            Client::of(Some(&caller), &unlimited)
         };
-        let address = |text: &str| Client::Address(text.parse().unwrap());
-        assert_eq!(of(None, Some("192.0.2.1")), address("192.0.2.1"));
-        // A listener for both kinds shows IPv4 addresses so: they are no way around.
-        assert_eq!(of(None, Some("::ffff:192.0.2.1")), address("192.0.2.1"));
-        let named = Client::Named("monitor".into());
-        assert_eq!(of(Some("monitor"), Some("192.0.2.1")), named);
-        assert_eq!(of(None, None), Client::Address(NOWHERE));
-        let mut request = Request::new(());
-        assert_eq!(Client::of(&request), Client::Address(NOWHERE));
-        request.extensions_mut().insert(named.clone());
-        assert_eq!(Client::of(&request), named);
+        let network = |text: &str| Client::Network(text.parse().unwrap());
+        assert_eq!(of(None, Some("192.0.2.1")), network("192.0.2.1"));
+        assert_eq!(
+            of(Some("monitor"), Some("192.0.2.1")),
+            Client::Named("monitor".into())
+        );
+        assert_eq!(of(Some("monitor"), Some("127.0.0.1")), Client::Unlimited);
+        assert_eq!(of(None, None), Client::Network(NOWHERE));
+        assert_eq!(Client::of(None, &unlimited), Client::Network(NOWHERE));
     }
 }

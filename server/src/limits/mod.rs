@@ -30,6 +30,7 @@ pub use self::reads::{Class, Reads};
 pub use self::refusal::{Limit, Limited, RETRY_PUSHBACK};
 pub use self::table::{Buckets, Key};
 pub use self::turns::{Busy, Turn, Turns};
+use crate::access::Caller;
 use crate::config::Limits;
 use crate::metrics::Metrics;
 
@@ -66,7 +67,7 @@ struct Inner {
 #[must_use]
 pub struct Reserved {
     limiter: Limiter,
-    client: Option<Client>,
+    client: Client,
     cost: u32,
     labels: u32,
 }
@@ -98,15 +99,17 @@ impl Limiter {
         }))
     }
 
+    /// Who sends a call, by what the gate found out.
+    pub fn client(&self, caller: Option<&Caller>) -> Client {
+        Client::of(caller, &self.0.unlimited)
+    }
+
     /// Lets a call pass that is no lookup and costs little: a head, a proof of consistency.
     ///
     /// # Errors
     ///
     /// [`Limited`]; the caller asks for more than its share.
     pub fn call(&self, client: &Client, now: Instant) -> Result<(), Limited> {
-        if self.is_unlimited(client) {
-            return Ok(());
-        }
         let taken = self.0.lookups.take(client, 1, now);
         taken.map_err(|wait| self.refuse(Limit::Lookups, wait))
     }
@@ -126,10 +129,9 @@ impl Limiter {
     ) -> Result<Reserved, Limited> {
         let (mut cost, mut labels) = (0_u32, 0_u32);
         let inner = &*self.0;
-        let client = Some(client).filter(|client| !self.is_unlimited(client));
-        if let Some(client) = client {
+        if *client != Client::Unlimited {
             for (label, query) in queries {
-                let pair = (client.holder(), label.as_bytes());
+                let pair = (client, label.as_bytes());
                 let repeated = inner.repeats.take(inner.repeats.key(pair), 1, now);
                 repeated.map_err(|wait| self.refuse(Limit::Repeats, wait))?;
                 cost = cost.saturating_add(cost_of(query));
@@ -144,7 +146,7 @@ impl Limiter {
         }
         Ok(Reserved {
             limiter: self.clone(),
-            client: client.cloned(),
+            client: client.clone(),
             cost,
             labels,
         })
@@ -176,9 +178,9 @@ impl Limiter {
         // Nobody knows when one will end.
         let refused = || self.refuse(Limit::Streams, MINUTE);
         let inner = &*self.0;
-        let each = match self.is_unlimited(client) {
-            true => usize::MAX,
-            false => inner.streams_per_client,
+        let each = match client {
+            Client::Unlimited => usize::MAX,
+            _ => inner.streams_per_client,
         };
         inner.streams.enter(client, each).ok_or_else(refused)
     }
@@ -231,30 +233,18 @@ impl Limiter {
                 .limits_tracked(limit.name(), tracked, forgotten);
         }
     }
-
-    /// The address of a proxy or of a program on this machine, behind which there are many.
-    fn is_unlimited(&self, client: &Client) -> bool {
-        match client {
-            Client::Address(address) => {
-                let mut unlimited = self.0.unlimited.iter();
-                unlimited.any(|prefix| prefix.contains(*address))
-            }
-            Client::Named(_) => false,
-        }
-    }
 }
 
 impl Reserved {
     /// Gives back what the answer did not need: `opened` versions were opened beyond the lookups,
     /// and so many labels were absent.
     pub fn settle(self, opened: usize, absent: usize) {
-        let Some(client) = &self.client else { return };
         let opened = u32::try_from(opened).unwrap_or(u32::MAX);
         let absent = u32::try_from(absent).unwrap_or(u32::MAX);
         let used = self.labels.saturating_add(opened.div_ceil(VERSIONS_A_UNIT));
         let inner = &*self.limiter.0;
-        inner.lookups.settle(client, self.cost, used);
-        inner.absent.settle(client, self.labels, absent);
+        inner.lookups.settle(&self.client, self.cost, used);
+        inner.absent.settle(&self.client, self.labels, absent);
     }
 }
 

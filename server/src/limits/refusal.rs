@@ -25,8 +25,6 @@ pub enum Limit {
     AccountUpdates,
     /// Streams of one client, or of all.
     Streams,
-    /// Connections of one address, or of all.
-    Connections,
     /// Reads of the store, whoever asks.
     Reads,
 }
@@ -41,7 +39,6 @@ impl Limit {
             Self::Updates => "updates",
             Self::AccountUpdates => "account-updates",
             Self::Streams => "streams",
-            Self::Connections => "connections",
             Self::Reads => "reads",
         }
     }

@@ -1,7 +1,7 @@
 //! Buckets of very many keys in memory that does not grow.
 //!
-//! A key has a place in one of many small sets. When its set is full, the key with the least debt is
-//! forgotten, and the set notes how much that was: whoever is new in the set starts with as much
+//! A key has a place in one of many small sets. When its set is full, the key with the least debt
+//! is forgotten, and the set notes how much that was: whoever is new in the set starts with as much
 //! debt. So no key ever gets more than its rate, whatever others do: an attacker who cycles through
 //! addresses does not reset a bucket, he fills it for strangers of the same set. That costs him as
 //! many requests as there are places, all of them in debt at one time, and he cannot aim: places

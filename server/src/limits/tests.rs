@@ -21,7 +21,7 @@ fn limiter(change: impl FnOnce(&mut Limits)) -> (Limiter, Instant) {
 }
 
 fn address(text: &str) -> Client {
-    Client::Address(text.parse().unwrap())
+    Client::Network(text.parse().unwrap())
 }
 
 fn labels(numbers: std::ops::Range<u32>) -> Vec<(Label, Query)> {
@@ -171,7 +171,7 @@ fn updates_are_counted_by_registrar_and_by_label() {
 #[test]
 fn unlimited_addresses_have_no_limits_but_those_of_all() {
     let (limiter, now) = limiter(|_| {});
-    let local = address("127.0.0.1");
+    let local = Client::Unlimited;
     for _ in 0..100 {
         limiter
             .look_up(&local, &labels(0..64), now)
