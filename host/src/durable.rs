@@ -143,6 +143,28 @@ pub fn create_directory(path: &Path) -> Result<(), WriteError> {
     })
 }
 
+/// Renames a file or a directory durably, to a name in the same directory. A file, or an empty
+/// directory, that has the name is replaced.
+///
+/// # Errors
+///
+/// The environment's fault: [`WriteError::NotWritten`] while nothing has changed,
+/// [`WriteError::OutcomeUnknown`] after a failed sync.
+pub fn rename(from: &Path, to: &Path) -> Result<(), WriteError> {
+    let not_written = |source| WriteError::NotWritten {
+        path: to.to_owned(),
+        source,
+    };
+    let directory = Directory::open_parent(to).map_err(not_written)?;
+    fs::rename(from, to).map_err(not_written)?;
+    directory
+        .sync()
+        .map_err(|source| WriteError::OutcomeUnknown {
+            path: to.to_owned(),
+            source,
+        })
+}
+
 /// Reads the file at `path`, if it is at most `limit_bytes` long.
 ///
 /// # Errors

@@ -18,6 +18,6 @@ pub use convert::{
 pub mod v1 {
     tonic::include_proto!("candor.v1");
 
-    /// The encoded descriptors of the package, for gRPC reflection.
+    /// The encoded descriptors of all that is served on the network, for gRPC reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }

@@ -73,11 +73,7 @@ struct LockedFile {
 
 impl Medium for LockedFile {
     fn read(&self) -> Result<Option<Vec<u8>>, ReadError> {
-        match durable::read_bounded(&self.path, NOTE_BYTES_MAX) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(ReadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        read(&self.path)
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<(), WriteError> {
@@ -132,6 +128,11 @@ impl Anchor {
         self.newest
     }
 
+    /// The newest signed checkpoint as it is kept.
+    pub fn note(&self) -> Option<&[u8]> {
+        self.bytes.as_deref()
+    }
+
     /// Moves the anchor to a newer checkpoint, durably, if it is still where this process left it.
     /// Moving it to the same checkpoint again does nothing.
     ///
@@ -156,6 +157,25 @@ impl Anchor {
         self.bytes = Some(bytes);
         self.newest = Some((size, root));
         Ok(())
+    }
+}
+
+/// Size and root of the anchor of a log, whoever holds and moves it meanwhile: for comparing only.
+///
+/// # Errors
+///
+/// [`AnchorError`]; the operator or the environment is at fault.
+pub fn peek(path: &Path, verifier: &LogVerifier) -> Result<Option<(u64, Hash)>, AnchorError> {
+    let bytes = read(path)?;
+    bytes.map(|bytes| parse(&bytes, verifier)).transpose()
+}
+
+/// The bytes of an anchor's file, if there is one.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, ReadError> {
+    match durable::read_bounded(path, NOTE_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -9,8 +9,10 @@
 pub mod access;
 pub mod anchor;
 pub mod api;
+pub mod backup;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod fsck;
 pub mod head;
 pub mod http;

@@ -1,14 +1,19 @@
 //! What `candor-server` does at a terminal: a file for each command.
 
+mod backup;
 mod check_config;
 mod encrypt_key;
+mod findings;
+mod fsck;
 mod health;
 mod init;
+mod restore;
 mod rotate;
 mod run;
 mod show_config;
 mod succeed;
 mod token;
+mod verify_backup;
 
 use candor_host::logging;
 use clap::Subcommand;
@@ -34,6 +39,14 @@ pub enum Command {
     ShowConfig(show_config::Arguments),
     /// Asks the running server whether it is ready, as `/readyz` does: for health checks.
     Health(health::Arguments),
+    /// Checks a whole store: recomputes everything from its rows, and names what is wrong.
+    Fsck(fsck::Arguments),
+    /// Makes a backup of the log, while its server runs or not. Overwrites nothing.
+    Backup(backup::Arguments),
+    /// Verifies a backup without restoring it.
+    VerifyBackup(verify_backup::Arguments),
+    /// Restores a lost store from a backup, if nothing was signed since. Overwrites nothing.
+    Restore(restore::Arguments),
 }
 
 impl Command {
@@ -53,8 +66,18 @@ impl Command {
             Self::CheckConfig(arguments) => check_config::perform(&arguments),
             Self::ShowConfig(arguments) => show_config::perform(&arguments),
             Self::Health(arguments) => health::perform(&arguments),
+            Self::Fsck(arguments) => fsck::perform(&arguments),
+            Self::Backup(arguments) => backup::perform(&arguments),
+            Self::VerifyBackup(arguments) => verify_backup::perform(&arguments),
+            Self::Restore(arguments) => restore::perform(&arguments),
         }
     }
+}
+
+/// Waits for something that needs the network.
+fn block_on<T>(done: impl Future<Output = T>) -> Result<T, String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(told)?;
+    Ok(runtime.block_on(done))
 }
 
 /// An error and its causes on one line.

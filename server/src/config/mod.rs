@@ -104,6 +104,10 @@ pub struct Config {
     /// ask for the newest head that satisfies it, beside the published one.
     #[serde(default)]
     pub second_policy: Option<PathBuf>,
+    /// The socket on which the operator's commands reach the running server, for its own user only.
+    /// The server makes it: its directory must be one that the server may write to.
+    #[serde(default = "default_control_socket")]
+    pub control_socket: PathBuf,
     /// Where devices, registrars, auditors and witnesses connect: gRPC. Without a table `tls` on a
     /// loopback address, see `plain_text`.
     pub grpc_listen: SocketAddr,
@@ -193,10 +197,12 @@ impl Config {
             keys,
             policy,
             second_policy,
+            control_socket,
             ..
         } = &mut config;
         let files = [store, anchor, keys, policy];
-        for file in files.into_iter().chain(second_policy) {
+        let files = files.into_iter().chain(second_policy);
+        for file in files.chain([control_socket]) {
             *file = base.join(&*file);
         }
         let slots = [&KEY_SLOTS[..], &NEXT_KEY_SLOTS].concat();
@@ -283,6 +289,10 @@ impl Config {
             enrolled_capability: self.enrolled_capability,
         }
     }
+}
+
+fn default_control_socket() -> PathBuf {
+    "control.sock".into()
 }
 
 fn read_policy(path: &Path) -> Result<Policy, ConfigError> {

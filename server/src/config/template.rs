@@ -42,6 +42,10 @@ policy = "policy.txt"
 # head that satisfies it, beside the published one. See [witness_interval_s] below.
 # second_policy = "second-policy.txt"
 
+# The socket on which the operator's commands reach the running server, for its own user only. The
+# server makes it: its directory must be one that the server may write to.
+control_socket = "control.sock"
+
 # Where devices, registrars, auditors and witnesses connect (gRPC).
 grpc_listen = "{grpc_listen}"
 

@@ -19,6 +19,7 @@ mod map;
 mod report;
 mod root;
 mod rows;
+mod standing;
 mod versions;
 
 use std::num::NonZeroU64;
@@ -29,6 +30,7 @@ use candor_core::epoch::{EpochRecord, LogConfig, Record};
 use candor_core::note::{Checkpoint, LogVerifier, SignedNote};
 
 pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
+pub use standing::Standing;
 
 use crate::identity::Identity;
 use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};

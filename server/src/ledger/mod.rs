@@ -20,6 +20,7 @@
 
 mod account;
 mod cache;
+mod log_keys;
 mod read;
 mod read_account;
 pub(crate) mod row;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use candor_core::answer::SKEW_S;
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, NOTE_BYTES_MAX};
 use candor_core::note::{
-    AddCheckpoint, Checkpoint, LogVerifier, Policy, SIZE_CONTENT_TYPE, SignatureLine, SignedNote,
-    VerifierKey, monitoring_path, parse_cosignatures, parse_size,
+    AddCheckpoint, Checkpoint, LogCheckpoint, LogVerifier, Policy, SIZE_CONTENT_TYPE,
+    SignatureLine, SignedNote, VerifierKey, monitoring_path, parse_cosignatures, parse_size,
 };
 use candor_host::fetch::{self, BodyError, Timeouts};
 use reqwest::{StatusCode, header};
@@ -377,6 +377,17 @@ impl WitnessNode {
         Ok(Some(note))
     }
 
+    /// The checkpoint that the witness serves, if it is one that this log signed: no other says
+    /// anything of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: the witness could not be asked, which says nothing about the log.
+    pub async fn held(&self, verifier: &LogVerifier) -> Result<Option<LogCheckpoint>, Failure> {
+        let note = self.served(verifier.origin()).await?;
+        Ok(note.and_then(|note| verifier.verify(&note).ok()))
+    }
+
     /// Compares the checkpoint that the witness serves with the store.
     ///
     /// # Errors
@@ -387,11 +398,7 @@ impl WitnessNode {
         verifier: &LogVerifier,
         ledger: &Ledger,
     ) -> Result<Comparison, Failure> {
-        let Some(note) = self.served(verifier.origin()).await? else {
-            return Ok(Comparison::Unknown);
-        };
-        // Only a checkpoint that this log signed says anything against it.
-        let Ok(signed) = verifier.verify(&note) else {
+        let Some(signed) = self.held(verifier).await? else {
             return Ok(Comparison::Unknown);
         };
         let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());

@@ -31,6 +31,7 @@ use crate::anchor::{Anchor, AnchorError};
 use crate::api::{FEEDS_MAX, Service};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
+use crate::control::{self, Admin, ControlSocket, SocketError};
 use crate::head::{Freshness, PublishedHead};
 use crate::http::{self, Pages};
 use crate::identity::Identity;
@@ -80,6 +81,9 @@ pub enum RunError {
     /// The anchor could not be read, or another instance holds the log.
     #[error(transparent)]
     Anchor(#[from] AnchorError),
+    /// The control socket could not be made.
+    #[error(transparent)]
+    Control(#[from] SocketError),
     /// The log may not go on from here.
     #[error("refusing to sign: {0}")]
     Recovery(#[from] RecoveryError),
@@ -145,6 +149,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
 
     // The anchor's lock comes first: one instance, whatever else is wrong.
     let anchor = Anchor::open(&config.anchor, keys.signer.verifier())?;
+    let socket = ControlSocket::bind(&config.control_socket, &anchor)?;
     let ledger = open(&config).await?;
     let identity = ledger.identity()?.as_deref().and_then(Identity::decode);
     let signer = identity.and_then(|identity| keys.signer.in_use(&identity));
@@ -263,6 +268,14 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         shutdown: stop.shutdown.clone(),
         unpublishing: stop.unpublish.clone(),
     };
+    let admin = Admin {
+        origin: config.origin.clone(),
+        ledger: ledger.clone(),
+        signed: signed.clone(),
+        published: Arc::clone(&published),
+        copying: Arc::new(Semaphore::new(1)),
+        shutdown: stop.shutdown.clone(),
+    };
     let pages = Pages {
         ledger,
         published: Arc::clone(&published),
@@ -311,6 +324,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
             freshness,
             stop.shutdown.clone(),
         )),
+        control: tokio::spawn(control::serve(socket, admin, stop.shutdown.clone())),
         http: tokio::spawn(edge::serve(
             http_listener,
             routes,

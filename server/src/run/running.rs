@@ -34,6 +34,7 @@ pub(super) struct Tasks {
     pub(super) publishing: JoinHandle<Result<(), PublisherError>>,
     pub(super) grpc: JoinHandle<Result<(), RunError>>,
     pub(super) http: JoinHandle<()>,
+    pub(super) control: JoinHandle<()>,
     pub(super) signed: watch::Receiver<Option<Arc<SignedHead>>>,
     pub(super) published: Arc<PublishedHead>,
     pub(super) stop: Stop,
@@ -101,6 +102,7 @@ impl Tasks {
             .await
             .unwrap_or(Ok(Ok(())));
         self.http.await?;
+        let _cut_off = tokio::time::timeout(DRAIN, self.control).await;
         tracing::info!("stopped");
         published??;
         sequenced??;

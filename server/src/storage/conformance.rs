@@ -3,6 +3,8 @@
 //! A check gets an *opener*: each call opens the same store, the first call an empty one. Whoever
 //! calls it again has dropped the store before, as a process that ended.
 
+mod whole;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +14,8 @@ use super::{
     Order, ReadError, Storage, StoreOptions, Table,
 };
 
+pub(super) use self::whole::scans_of_all_tables_see_one_state;
+
 /// Makes a test of each check, for the engine that the given function makes openers of.
 macro_rules! conformance_tests {
     ($new_opener:expr) => {
@@ -20,6 +24,7 @@ macro_rules! conformance_tests {
             scans_stop_when_told, visitors_may_use_the_store, later_writes_stand,
             ranges_are_removed, preconditions, limits_are_kept,
             values_of_all_sizes, many_rows, reopening_keeps_commits,
+            scans_of_all_tables_see_one_state,
             scans_see_whole_batches, batches_appear_whole
         );
     };

@@ -21,8 +21,8 @@ use ::fjall::{
 
 use super::batch::{Batch, Row};
 use super::{
-    CommitError, KeyRange, NotCommitted, OpenError, Order, OutcomeUnknown, ReadError, Storage,
-    StoreOptions, Table, Visitor, check_key,
+    AllVisitor, CommitError, KeyRange, NotCommitted, OpenError, Order, OutcomeUnknown, ReadError,
+    Storage, StoreOptions, Table, Visitor, check_key, scan_each,
 };
 
 /// A store on the local disk.
@@ -95,6 +95,33 @@ impl FjallStorage {
         Ok(self.database.snapshot())
     }
 
+    fn scan_in(
+        &self,
+        snapshot: &Snapshot,
+        table: Table,
+        range: &KeyRange,
+        order: Order,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), ReadError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut rows = snapshot.range::<&[u8], _>(self.keyspace(table), range.bounds());
+        loop {
+            let row = match order {
+                Order::Ascending => rows.next(),
+                Order::Descending => rows.next_back(),
+            };
+            let Some(row) = row else { return Ok(()) };
+            let (key, value) = row.into_inner().map_err(|error| ReadError::Engine {
+                source: error.into(),
+            })?;
+            if visit(&key, &value).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits until the background threads have caught up so far that the commit will not wait.
     fn wait_for_background(&self) -> Result<(), NotCommitted> {
         let is_behind = |table: &Keyspace| {
@@ -130,24 +157,14 @@ impl Storage for FjallStorage {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError> {
         range.check()?;
+        self.scan_in(&self.snapshot()?, table, range, order, visit)
+    }
+
+    fn scan_all(&self, visit: &mut AllVisitor<'_>) -> Result<(), ReadError> {
         let snapshot = self.snapshot()?;
-        if range.is_empty() {
-            return Ok(());
-        }
-        let mut rows = snapshot.range::<&[u8], _>(self.keyspace(table), range.bounds());
-        loop {
-            let row = match order {
-                Order::Ascending => rows.next(),
-                Order::Descending => rows.next_back(),
-            };
-            let Some(row) = row else { return Ok(()) };
-            let (key, value) = row.into_inner().map_err(|error| ReadError::Engine {
-                source: error.into(),
-            })?;
-            if visit(&key, &value).is_break() {
-                return Ok(());
-            }
-        }
+        scan_each(visit, |table, visit| {
+            self.scan_in(&snapshot, table, &KeyRange::all(), Order::Ascending, visit)
+        })
     }
 
     fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::batch::Batch;
 use super::{
-    CommitError, KeyRange, NotCommitted, Order, OutcomeUnknown, ReadError, Storage, Table, Visitor,
-    check_key,
+    AllVisitor, CommitError, KeyRange, NotCommitted, Order, OutcomeUnknown, ReadError, Storage,
+    Table, Visitor, check_key, scan_each,
 };
 
 /// A store in memory. Dropping it loses it.
@@ -109,6 +109,44 @@ impl MemoryStorage {
         }
     }
 
+    /// The tables as they are now, which nobody changes any more.
+    fn tables(&self) -> Result<Arc<Tables>, ReadError> {
+        let state = self.lock();
+        state.refuse_stopped()?;
+        Ok(Arc::clone(&state.tables))
+    }
+
+    fn scan_in(
+        &self,
+        tables: &Tables,
+        table: Table,
+        range: &KeyRange,
+        order: Order,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), ReadError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let rows = tables[table as usize].range::<[u8], _>(range.bounds());
+        let mut step = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+            let mut value = value.clone();
+            // The lock is not held while visiting: a visitor may use the store.
+            self.lock().read(&mut value)?;
+            Ok::<_, ReadError>(visit(key, &value).is_break())
+        };
+        let mut rows: Box<dyn Iterator<Item = _>> = match order {
+            Order::Ascending => Box::new(rows),
+            Order::Descending => Box::new(rows.rev()),
+        };
+        rows.try_for_each(|row| match step(row) {
+            Ok(false) => ControlFlow::Continue(()),
+            Ok(true) => ControlFlow::Break(Ok(())),
+            Err(error) => ControlFlow::Break(Err(error)),
+        })
+        .break_value()
+        .unwrap_or(Ok(()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
@@ -136,32 +174,15 @@ impl Storage for MemoryStorage {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError> {
         range.check()?;
-        let tables = {
-            let state = self.lock();
-            state.refuse_stopped()?;
-            Arc::clone(&state.tables)
-        };
-        if range.is_empty() {
-            return Ok(());
-        }
-        let rows = tables[table as usize].range::<[u8], _>(range.bounds());
-        let mut step = |(key, value): (&Vec<u8>, &Vec<u8>)| {
-            let mut value = value.clone();
-            // The lock is not held while visiting: a visitor may use the store.
-            self.lock().read(&mut value)?;
-            Ok::<_, ReadError>(visit(key, &value).is_break())
-        };
-        let mut rows: Box<dyn Iterator<Item = _>> = match order {
-            Order::Ascending => Box::new(rows),
-            Order::Descending => Box::new(rows.rev()),
-        };
-        rows.try_for_each(|row| match step(row) {
-            Ok(false) => ControlFlow::Continue(()),
-            Ok(true) => ControlFlow::Break(Ok(())),
-            Err(error) => ControlFlow::Break(Err(error)),
+        let tables = self.tables()?;
+        self.scan_in(&tables, table, range, order, visit)
+    }
+
+    fn scan_all(&self, visit: &mut AllVisitor<'_>) -> Result<(), ReadError> {
+        let tables = self.tables()?;
+        scan_each(visit, |table, visit| {
+            self.scan_in(&tables, table, &KeyRange::all(), Order::Ascending, visit)
         })
-        .break_value()
-        .unwrap_or(Ok(()))
     }
 
     fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {

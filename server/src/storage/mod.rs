@@ -5,8 +5,8 @@
 //! A store is a set of [`Table`]s, each an ordered map from keys to values. [`Storage::commit`]
 //! applies a [`Batch`] to all its tables or to none, and when it returns `Ok` the batch survives
 //! any crash. Reads see committed batches only, and see them in order: whoever has read a row of a
-//! batch finds the other rows of it too. One [`Storage::scan`] sees one state, whatever is
-//! committed meanwhile. There are no snapshots across calls: the server's rows carry their epoch,
+//! batch finds the other rows of it too. One [`Storage::scan`], and one [`Storage::scan_all`], sees
+//! one state, whatever is committed meanwhile. There are no snapshots across calls: the server's rows carry their epoch,
 //! so a reader ignores what is newer than the head it answers for.
 //!
 //! What a failed commit means is told by types. After [`NotCommitted`] the store is as it was.
@@ -118,6 +118,14 @@ pub trait Storage: Send + Sync {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError>;
 
+    /// Calls `visit` with each row of each table, in the order of [`Table::ALL`] and of keys, until
+    /// it breaks. All of it is one state, however long it takes, and commits do not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// The engine's, and then some rows may have been visited.
+    fn scan_all(&self, visit: &mut AllVisitor<'_>) -> Result<(), ReadError>;
+
     /// Applies `batch`, all of it or nothing, durably.
     ///
     /// # Errors
@@ -128,6 +136,27 @@ pub trait Storage: Send + Sync {
 
 /// What a scan calls with the key and the value of each row, and whether it goes on.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// What a scan of all tables calls with the table, the key and the value of each row.
+pub type AllVisitor<'a> = dyn FnMut(Table, &[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// Scans one table after another until `visit` breaks.
+fn scan_each(
+    visit: &mut AllVisitor<'_>,
+    mut scan: impl FnMut(Table, &mut Visitor<'_>) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    for table in Table::ALL {
+        let mut flow = ControlFlow::Continue(());
+        scan(table, &mut |key, value| {
+            flow = visit(table, key, value);
+            flow
+        })?;
+        if flow.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
 
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]

@@ -95,7 +95,11 @@ impl Engine {
     }
 
     /// The engine of the store at `path`.
-    fn of(path: &Path) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Missing`] is the operator's fault; all else the environment's.
+    pub fn of(path: &Path) -> Result<Self, OpenError> {
         let missing = || OpenError::Missing {
             path: path.to_owned(),
         };

@@ -24,8 +24,8 @@ use self::history::{History, Undo};
 use self::rows::{full_key, row_range};
 use super::batch::{Batch, Row};
 use super::{
-    CommitError, EngineError, KeyRange, NotCommitted, OpenError, Order, OutcomeUnknown, ReadError,
-    Storage, StoreOptions, Table, Visitor, check_key,
+    AllVisitor, CommitError, EngineError, KeyRange, NotCommitted, OpenError, Order, OutcomeUnknown,
+    ReadError, Storage, StoreOptions, Table, Visitor, check_key, scan_each,
 };
 
 /// A store on the local disk.
@@ -112,11 +112,47 @@ impl SledStorage {
         }
     }
 
+    fn reader(&self) -> Result<history::Reader<'_>, ReadError> {
+        self.refuse_stopped()?;
+        history::Reader::new(&self.history).ok_or(ReadError::Stopped)
+    }
+
+    fn scan_at(
+        &self,
+        reader: &history::Reader<'_>,
+        table: Table,
+        range: &KeyRange,
+        order: Order,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), ReadError> {
+        let mut rest = (!range.is_empty()).then(|| row_range(table, range));
+        let mut rows_max = PART_ROWS_MIN;
+        while let Some(range) = rest {
+            let (rows, left) = self.part(reader.version(), &range, order, rows_max)?;
+            let mut rows: Box<dyn Iterator<Item = _>> = match order {
+                Order::Ascending => Box::new(rows.into_iter()),
+                Order::Descending => Box::new(rows.into_iter().rev()),
+            };
+            // No lock is held while visiting: a visitor may use the store.
+            if rows.any(|(key, value)| visit(&key[1..], &value).is_break()) {
+                return Ok(());
+            }
+            rest = left;
+            rows_max = (rows_max * 4).min(PART_ROWS_MAX);
+        }
+        Ok(())
+    }
+
     /// Some rows of `range` as the state `version` has them, from its start or its end on, and what
     /// is left of the range. The fewer the better if the caller wants few.
     fn part(&self, version: u64, range: &Range, order: Order, rows_max: usize) -> Part {
         let history = self.history.read().map_err(|_| ReadError::Stopped)?;
         self.refuse_stopped()?;
+        if history.bytes_since(version) > HISTORY_BYTES_MAX {
+            return Err(ReadError::Engine {
+                source: "too much was committed while one scan went on".into(),
+            });
+        }
         let mut found = BTreeMap::new();
         let mut iterator = self.database.range::<&[u8], _>(range.bounds());
         while found.len() < rows_max {
@@ -199,24 +235,14 @@ impl Storage for SledStorage {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError> {
         range.check()?;
-        self.refuse_stopped()?;
-        let reader = history::Reader::new(&self.history).ok_or(ReadError::Stopped)?;
-        let mut rest = (!range.is_empty()).then(|| row_range(table, range));
-        let mut rows_max = PART_ROWS_MIN;
-        while let Some(range) = rest {
-            let (rows, left) = self.part(reader.version(), &range, order, rows_max)?;
-            let mut rows: Box<dyn Iterator<Item = _>> = match order {
-                Order::Ascending => Box::new(rows.into_iter()),
-                Order::Descending => Box::new(rows.into_iter().rev()),
-            };
-            // No lock is held while visiting: a visitor may use the store.
-            if rows.any(|(key, value)| visit(&key[1..], &value).is_break()) {
-                return Ok(());
-            }
-            rest = left;
-            rows_max = (rows_max * 4).min(PART_ROWS_MAX);
-        }
-        Ok(())
+        self.scan_at(&self.reader()?, table, range, order, visit)
+    }
+
+    fn scan_all(&self, visit: &mut AllVisitor<'_>) -> Result<(), ReadError> {
+        let reader = self.reader()?;
+        scan_each(visit, |table, visit| {
+            self.scan_at(&reader, table, &KeyRange::all(), Order::Ascending, visit)
+        })
     }
 
     fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {
@@ -271,6 +297,10 @@ type Part = Result<(BTreeMap<Vec<u8>, Vec<u8>>, Option<Range>), ReadError>;
 const PART_ROWS_MIN: usize = 32;
 const PART_ROWS_MAX: usize = 2048;
 
+/// Most bytes that are kept of what was replaced while a scan goes on: the memory that a copy of the
+/// whole store may take. A copy that needs more fails, and the scan may be made again.
+const HISTORY_BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 512 << 20 };
+
 /// The engine's directory in the store's, its files in that, and our lock.
 const ENGINE_NAME: &str = "sled";
 const FILE_NAME: &str = "db";
@@ -282,6 +312,36 @@ const LOCK_NAME: &str = "sled.lock";
 mod tests {
     use super::super::Engine;
     use super::super::conformance::{conformance_tests, opener};
+    use super::*;
 
     conformance_tests!(|| opener(Engine::Sled));
+
+    #[test]
+    fn a_scan_that_would_need_too_much_memory_fails_and_later_ones_do_not() {
+        let open = opener(Engine::Sled);
+        let store = open();
+        let put = |key: u32| {
+            let mut batch = Batch::new();
+            batch.put(Table::Leaves, key.to_be_bytes(), vec![0; 4000]);
+            store.commit(batch).unwrap();
+        };
+        // More rows than are read at a time.
+        (0..2 * PART_ROWS_MIN as u32).for_each(put);
+        let mut rows = 0;
+        let failed = store.scan_all(&mut |_, _, _| {
+            if rows == 0 {
+                (0..400).for_each(|at| put(at % PART_ROWS_MIN as u32));
+            }
+            rows += 1;
+            std::ops::ControlFlow::Continue(())
+        });
+        assert!(matches!(failed, Err(ReadError::Engine { .. })));
+        rows = 0;
+        let mut count = |_, _: &[u8], _: &[u8]| {
+            rows += 1;
+            std::ops::ControlFlow::Continue(())
+        };
+        store.scan_all(&mut count).unwrap();
+        assert_eq!(rows, 2 * PART_ROWS_MIN);
+    }
 }

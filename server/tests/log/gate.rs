@@ -4,7 +4,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use candor_server::storage::{
-    Batch, CommitError, KeyRange, MemoryStorage, Order, ReadError, Storage, Table, Visitor,
+    AllVisitor, Batch, CommitError, KeyRange, MemoryStorage, Order, ReadError, Storage, Table,
+    Visitor,
 };
 
 use super::harness::LONG;
@@ -68,6 +69,10 @@ impl Storage for Gated {
         visit: &mut Visitor<'_>,
     ) -> Result<(), ReadError> {
         self.store.scan(table, range, order, visit)
+    }
+
+    fn scan_all(&self, visit: &mut AllVisitor<'_>) -> Result<(), ReadError> {
+        self.store.scan_all(visit)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod access;
+mod backup;
 mod certificates;
 mod concurrency;
+mod control;
 mod damage;
 mod desk;
 mod device;

@@ -22,17 +22,21 @@ pub(super) struct History {
 
 /// The rows that a batch replaces as they were, none for a row that was not there; in key order.
 #[derive(Default)]
-pub(super) struct Undo(Vec<(Vec<u8>, Option<Vec<u8>>)>);
+pub(super) struct Undo {
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    bytes: usize,
+}
 
 impl Undo {
     /// Adds a row, whose key is greater than those added before.
     pub(super) fn push(&mut self, key: Vec<u8>, replaced: Option<Vec<u8>>) {
-        self.0.push((key, replaced));
+        self.bytes += key.len() + replaced.as_ref().map_or(0, Vec::len);
+        self.rows.push((key, replaced));
     }
 
     fn find(&self, key: &[u8]) -> Option<Option<&[u8]>> {
-        let found = self.0.binary_search_by(|(other, _)| (**other).cmp(key));
-        Some(self.0[found.ok()?].1.as_deref())
+        let found = self.rows.binary_search_by(|(other, _)| (**other).cmp(key));
+        Some(self.rows[found.ok()?].1.as_deref())
     }
 }
 
@@ -53,6 +57,12 @@ impl History {
         self.undo.get(&(self.visible + 1))?.find(key)
     }
 
+    /// How many bytes of replaced rows are kept for who sees the state `version`.
+    pub(super) fn bytes_since(&self, version: u64) -> usize {
+        let undone = self.undo.range(version + 1..);
+        undone.map(|(_, undo)| undo.bytes).sum()
+    }
+
     /// Makes the tree's rows of `range` those of the state `version`.
     pub(super) fn restore(
         &self,
@@ -62,8 +72,8 @@ impl History {
     ) {
         // Backwards in time: what was there first stands.
         for undo in self.undo.range(version + 1..).rev().map(|(_, undo)| undo) {
-            let start = undo.0.partition_point(|(key, _)| range.is_before(key));
-            let changed = undo.0[start..].iter();
+            let start = undo.rows.partition_point(|(key, _)| range.is_before(key));
+            let changed = undo.rows[start..].iter();
             for (key, replaced) in changed.take_while(|(key, _)| range.contains(key)) {
                 match replaced {
                     Some(value) => rows.insert(key.clone(), value.clone()),
