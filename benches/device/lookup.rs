@@ -146,7 +146,7 @@ impl Lookup {
         let proof = AccountProof::decode(&self.account).unwrap();
         let label = self.label.as_bytes();
         let account = proof.verify_again(label, &Query::GREATEST, keys, map);
-        let value = UnverifiedValue::decode(account.unwrap().newest().unwrap().value());
+        let value = UnverifiedValue::decode(account.unwrap().newest().unwrap().value().unwrap());
         value.unwrap().verify(&self.label).unwrap();
     }
 

@@ -77,7 +77,7 @@ pub use error::{
     CODES, ContentError, Error, Evidence, EvidenceError, Fault, GossipError, ReceiptError,
 };
 pub use gossip::Gossiped;
-pub use lookup::{AccountVersion, LOOKUP_BATCH_MAX, Lookup, Resolution};
+pub use lookup::{AccountVersion, LOOKUP_BATCH_MAX, Lookup, PastVersion, Resolution};
 pub use monitor::{OwnReport, OwnVersion, PublishedVersion, Verdict};
 pub use publish::{Published, Receipt};
 pub use qr::QrPicture;

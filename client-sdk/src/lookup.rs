@@ -26,11 +26,11 @@ impl AccountVersion {
     ///
     /// # Errors
     ///
-    /// [`Error::Content`] if it is none of `label`.
+    /// [`Error::Content`] if it is none of `label`, [`Error::VersionErased`] if it is gone.
     pub fn new(label: &Label, proved: &VerifiedVersion) -> Result<Self, Error> {
         let version = proved.version();
-        let value =
-            content(label, proved.value()).map_err(|source| Error::Content { version, source })?;
+        let value = proved.value().ok_or(Error::VersionErased { version })?;
+        let value = content(label, value).map_err(|source| Error::Content { version, source })?;
         Ok(Self {
             version,
             commitment: *proved.commitment(),
@@ -51,6 +51,44 @@ impl AccountVersion {
     /// What it holds.
     pub const fn value(&self) -> &VerifiedValue {
         &self.value
+    }
+}
+
+/// A version of an account's history that is in the map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastVersion {
+    version: u32,
+    commitment: Commitment,
+    value: Option<VerifiedValue>,
+}
+
+impl PastVersion {
+    fn new(label: &Label, proved: &VerifiedVersion) -> Result<Self, Error> {
+        let (version, commitment) = (proved.version(), *proved.commitment());
+        let value = proved.value().map(|value| content(label, value));
+        let value = value
+            .transpose()
+            .map_err(|source| Error::Content { version, source })?;
+        Ok(Self {
+            version,
+            commitment,
+            value,
+        })
+    }
+
+    /// The version's number.
+    pub const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The commitment under which it is in the map.
+    pub const fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// What it holds; `None` if the log says that it erased it. That it was there is proved.
+    pub const fn value(&self) -> Option<&VerifiedValue> {
+        self.value.as_ref()
     }
 }
 
@@ -197,7 +235,7 @@ impl<S: Store> Client<S> {
     ///
     /// # Errors
     ///
-    /// As [`Self::lookup`].
+    /// As [`Self::lookup`]; and [`Error::VersionErased`].
     pub async fn lookup_version(
         &self,
         label: &Label,
@@ -243,11 +281,11 @@ impl<S: Store> Client<S> {
     /// # Errors
     ///
     /// As [`Self::lookup`].
-    pub async fn history(&self, label: &Label, from: u32) -> Result<Vec<AccountVersion>, Error> {
+    pub async fn history(&self, label: &Label, from: u32) -> Result<Vec<PastVersion>, Error> {
         let versions = self.versions(label, Some(from)).await?;
         versions
             .iter()
-            .map(|version| AccountVersion::new(label, version))
+            .map(|version| PastVersion::new(label, version))
             .collect()
     }
 

@@ -37,6 +37,10 @@ pub enum Verdict {
     BreaksRules(RuleError),
     /// It is no value of the label. Show it to the person.
     Invalid(ContentError),
+    /// It was erased before this device saw it, or follows one that was and is none that the
+    /// owner's devices are known to have published. Nothing tells who made it. Show it to the
+    /// person.
+    Erased,
 }
 
 /// A version of one's own account that was published since the last report in order.
@@ -157,6 +161,15 @@ fn published(own: &OwnMemory) -> impl Iterator<Item = PublishedVersion> {
         })
 }
 
+/// The change that a value tells of itself, where the one before it is not known.
+fn declared(value: &VerifiedValue) -> Change {
+    match value {
+        VerifiedValue::State(state) if state.state().reset.is_some() => Change::Reset,
+        VerifiedValue::State(_) => Change::Updated,
+        VerifiedValue::Binding(_) => Change::Moved,
+    }
+}
+
 fn judge(
     label: &Label,
     own: &OwnMemory,
@@ -167,6 +180,8 @@ fn judge(
     let mut found = found.iter();
     let mut newest = own.monitored;
     let mut previous: Option<VerifiedValue> = None;
+    // Then what follows cannot be held against the rules.
+    let mut is_after_erased = false;
     if let Some(monitored) = own.monitored {
         // The version found in order before is looked at again, as the one that the next follows.
         let again = found.next().ok_or(Error::VersionWentBack {
@@ -178,30 +193,41 @@ fn judge(
                 version: monitored.greatest,
             });
         }
-        previous = content(label, again.value()).ok();
+        is_after_erased = again.value().is_none();
+        previous = again.value().and_then(|value| content(label, value).ok());
     }
     let mut versions = Vec::with_capacity(found.len());
     for proved in found {
-        let identity = PublishedVersion {
-            version: proved.version(),
-            value_hash: value_hash(proved.value()),
-        };
-        let (value, verdict) = match content(label, proved.value()) {
-            Err(error) => (None, Verdict::Invalid(error)),
-            Ok(value) => {
-                let verdict = match check_successor(previous.as_ref(), &value) {
+        let is_expected = proved.value().is_some_and(|value| {
+            expected.contains(&PublishedVersion {
+                version: proved.version(),
+                value_hash: value_hash(value),
+            })
+        });
+        let (value, verdict) = match proved.value().map(|value| content(label, value)) {
+            None => (None, Verdict::Erased),
+            Some(Err(error)) => (None, Verdict::Invalid(error)),
+            Some(Ok(value)) => {
+                let step = check_successor(previous.as_ref(), &value);
+                let verdict = match step {
+                    _ if is_after_erased && is_expected => Verdict::Expected(declared(&value)),
+                    _ if is_after_erased => Verdict::Erased,
                     Err(error) => Verdict::BreaksRules(error),
-                    Ok(change) if expected.contains(&identity) => Verdict::Expected(change),
+                    Ok(change) if is_expected => Verdict::Expected(change),
                     Ok(change) => Verdict::Unexpected(change),
                 };
                 (Some(value), verdict)
             }
         };
+        is_after_erased = proved.value().is_none();
         newest = Some(AccountMemory {
             greatest: proved.version(),
             commitment: *proved.commitment(),
         });
-        previous = value.clone().or(previous);
+        previous = match is_after_erased {
+            true => None,
+            false => value.clone().or(previous),
+        };
         versions.push(OwnVersion {
             version: proved.version(),
             value,

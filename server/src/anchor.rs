@@ -81,6 +81,19 @@ impl Medium for LockedFile {
     }
 }
 
+/// Locks a log: while this lives no server runs for the anchor at `path`, and no command that needs
+/// the log at rest.
+///
+/// # Errors
+///
+/// [`LockError`]: another process holds the log, or the environment is at fault.
+pub fn lock(path: &Path) -> Result<InstanceLock, LockError> {
+    // Appended, not replaced: anchors that differ in what looks like an extension are two.
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    InstanceLock::acquire(Path::new(&lock_path))
+}
+
 /// The newest checkpoint that was signed, and the right to move it.
 pub struct Anchor {
     medium: Box<dyn Medium>,
@@ -96,10 +109,7 @@ impl Anchor {
     ///
     /// [`AnchorError`]; the operator or the environment is at fault.
     pub fn open(path: &Path, verifier: LogVerifier) -> Result<Self, AnchorError> {
-        // Appended, not replaced: anchors that differ in what looks like an extension are two.
-        let mut lock_path = path.as_os_str().to_owned();
-        lock_path.push(".lock");
-        let lock = InstanceLock::acquire(Path::new(&lock_path))?;
+        let lock = lock(path)?;
         let path = path.to_owned();
         Self::open_on(Box::new(LockedFile { path, _lock: lock }), verifier)
     }

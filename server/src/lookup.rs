@@ -12,7 +12,7 @@ use candor_core::answer::{AccountProof, Disclosure, Query, VersionProof};
 use candor_core::map::prove;
 
 use crate::head::SignedHead;
-use crate::ledger::{Account, Ledger, LedgerError, Rung, Version};
+use crate::ledger::{Account, Ledger, LedgerError, Rung, Version, damaged};
 use crate::map::Position;
 use crate::sequencer::ladders::Ladders;
 use crate::storage::Table;
@@ -66,10 +66,14 @@ pub fn prove_account(
                 (rung, committed.unwrap_or(Disclosure::Absent))
             }
             on_ladder => {
-                let (version, rung) = open(ledger, &account, version, on_ladder)?;
-                let disclosure = Disclosure::Opened {
-                    opening: version.opening,
-                    value: version.value.clone(),
+                let (rung, opened) = open(ledger, &account, version, on_ladder)?;
+                let disclosure = match (opened, rung.commitment()) {
+                    (Some(version), _) => Disclosure::Opened {
+                        opening: version.opening,
+                        value: version.into_owned().value,
+                    },
+                    (None, Some(commitment)) => Disclosure::Erased(commitment),
+                    (None, None) => return Err(damaged(Table::Versions)),
                 };
                 (rung, disclosure)
             }
@@ -87,9 +91,7 @@ pub fn prove_account(
     let proved = prove(&root, &keys)?;
     // An answer that contradicts the map would be refused by every device, and look like an attack.
     if proved.commitments != commitments {
-        return Err(LedgerError::Damaged {
-            table: Table::Accounts.name(),
-        });
+        return Err(damaged(Table::Accounts));
     }
     Ok(AccountProof {
         greatest,
@@ -98,27 +100,26 @@ pub fn prove_account(
     })
 }
 
-/// A version that exists, with its value. Only the newest is in memory.
+/// A version that exists, with its value unless that was erased. Only the newest is in memory, and
+/// it is never erased.
 fn open<'a>(
     ledger: &Ledger,
     account: &'a Account,
     number: u32,
     on_ladder: Option<Cow<'a, Rung>>,
-) -> Result<(Cow<'a, Version>, Cow<'a, Rung>), LedgerError> {
+) -> Result<(Cow<'a, Rung>, Option<Cow<'a, Version>>), LedgerError> {
     match (account.newest(), on_ladder) {
         (Some((newest, version)), Some(rung)) if *newest == number => {
-            Ok((Cow::Borrowed(version), rung))
+            Ok((rung, Some(Cow::Borrowed(version))))
         }
         (_, on_ladder) => {
-            let (version, stored) = ledger.version(account.label(), number)?;
-            let rung = on_ladder.unwrap_or_else(|| Cow::Owned(stored.clone()));
+            let stored = ledger.version(account.label(), number)?;
+            let rung = on_ladder.unwrap_or_else(|| Cow::Owned(stored.rung.clone()));
             // The value is from one row and the rung from another.
-            if rung.commitment() == stored.commitment() {
-                Ok((Cow::Owned(version), rung))
+            if rung.commitment() == stored.rung.commitment() {
+                Ok((rung, stored.kept.map(Cow::Owned)))
             } else {
-                Err(LedgerError::Damaged {
-                    table: Table::Versions.name(),
-                })
+                Err(damaged(Table::Versions))
             }
         }
     }

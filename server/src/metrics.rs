@@ -58,6 +58,8 @@ pub const WITNESS_LAG_RECORDS: &str = "candor_witness_lag_records";
 pub const WITNESS_LAG_SECONDS: &str = "candor_witness_lag_seconds";
 /// Whether the quorum of witnesses is lost.
 pub const QUORUM_LOST: &str = "candor_quorum_lost";
+/// Versions whose opening and value were erased.
+pub const VERSIONS_ERASED: &str = "candor_versions_erased_total";
 /// Lookups answered, by result: present, absent, failed.
 pub const LOOKUPS: &str = "candor_lookups_total";
 /// Calls that were refused, by limit: lookups, absent, repeats, updates, account-updates, streams,
@@ -108,6 +110,7 @@ pub struct Metrics {
     witness_lag_records: IntGaugeVec,
     witness_lag_seconds: IntGaugeVec,
     quorum_lost: IntGauge,
+    versions_erased: IntCounter,
     lookups: IntCounterVec,
     limited: IntCounterVec,
     limits_tracked: IntGaugeVec,
@@ -196,6 +199,10 @@ impl Metrics {
                 &["witness"],
             ),
             quorum_lost: registry.gauge(QUORUM_LOST, "Whether the quorum of witnesses is lost."),
+            versions_erased: registry.counter(
+                VERSIONS_ERASED,
+                "Versions whose opening and value were erased.",
+            ),
             lookups: registry.counters(
                 LOOKUPS,
                 "Lookups answered, by result: present, absent, failed.",
@@ -324,6 +331,11 @@ impl Metrics {
             let seconds = self.witness_lag_seconds.with_label_values(&labels);
             seconds.set(i64::try_from(lag_s).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Opening and value of so many versions were erased.
+    pub fn erased(&self, versions: u32) {
+        self.versions_erased.inc_by(versions.into());
     }
 
     /// A lookup was answered.

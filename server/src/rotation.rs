@@ -19,7 +19,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::init::{LogKeys, NEXT_KEY_SLOTS};
-use crate::ledger::{Ledger, LedgerError, put_identity};
+use crate::ledger::{Ledger, LedgerError};
 use crate::publisher::WitnessNode;
 use crate::run::RunError;
 use crate::run::policies::Policies;
@@ -190,7 +190,7 @@ fn policies(config: &Config, identity: &Identity) -> Result<Policies, RotationEr
 /// Changes the keys of a log, if the server can start with them.
 fn change(stopped: &Stopped, config: &Config, after: &Identity) -> Result<(), RotationError> {
     policies(config, after)?;
-    let rows = put_identity(&stopped.identity.encode(), &after.encode());
+    let rows = stopped.ledger.change_identity(&stopped.identity, after)?;
     Ok(stopped.ledger.store().commit(rows)?)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use candor_core::account::{Label, VerifiedValue, check_successor};
-use candor_sdk::AccountVersion;
+use candor_sdk::PastVersion;
 use serde::Serialize;
 
 use crate::arguments;
@@ -32,7 +32,7 @@ pub struct HistoryReport {
 #[derive(Serialize)]
 pub struct VersionView {
     pub version: u32,
-    /// What the step was, or `rule-broken`.
+    /// What the step was, or `rule-broken`, or `erased`, or `unknown` after an erased version.
     pub change: &'static str,
     /// The rule that the step breaks.
     pub broken_rule: Option<String>,
@@ -51,7 +51,7 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<HistoryRepor
     let mut views = Vec::with_capacity(versions.len());
     for version in &versions {
         views.push(VersionView::new(previous, version));
-        previous = Some(version.value());
+        previous = Some(version);
     }
     Ok(HistoryReport {
         label: arguments.label.to_string(),
@@ -60,18 +60,34 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<HistoryRepor
 }
 
 impl VersionView {
-    fn new(previous: Option<&VerifiedValue>, version: &AccountVersion) -> Self {
-        let step = check_successor(previous, version.value());
+    fn new(previous: Option<&PastVersion>, version: &PastVersion) -> Self {
+        let before = previous.and_then(PastVersion::value);
+        let Some(value) = version.value() else {
+            return Self::erased(version.version());
+        };
+        let shown = Self::of_value(version.version(), before, value);
+        if previous.is_some() && before.is_none() {
+            return shown; // Nothing tells whether it may follow.
+        }
+        let step = check_successor(before, value);
         Self {
             change: step.map_or("rule-broken", view::change),
             broken_rule: step.err().map(|rule| rule.to_string()),
-            ..Self::of_value(version.version(), previous, version.value())
+            ..shown
         }
     }
 
-    /// What a value holds, without a judgement on the step to it.
-    pub fn of_value(version: u32, before: Option<&VerifiedValue>, value: &VerifiedValue) -> Self {
-        let mut shown = Self {
+    /// A version whose content is gone.
+    fn erased(version: u32) -> Self {
+        Self {
+            change: "erased",
+            changes: vec!["the log says that it erased what this version held".to_owned()],
+            ..Self::empty(version)
+        }
+    }
+
+    fn empty(version: u32) -> Self {
+        Self {
             version,
             change: "unknown",
             broken_rule: None,
@@ -80,7 +96,12 @@ impl VersionView {
             bound_to: None,
             devices: Vec::new(),
             changes: Vec::new(),
-        };
+        }
+    }
+
+    /// What a value holds, without a judgement on the step to it.
+    pub fn of_value(version: u32, before: Option<&VerifiedValue>, value: &VerifiedValue) -> Self {
+        let mut shown = Self::empty(version);
         match value {
             VerifiedValue::Binding(binding) => {
                 shown.bound_to = Some(binding.primary().to_string());
@@ -109,6 +130,7 @@ pub fn write_versions(out: &mut String, versions: &[VersionView]) -> fmt::Result
     for version in versions {
         let signed = match &version.account_key {
             Some(key) => view::short(key),
+            None if version.change == "erased" => "unknown".to_owned(),
             None => "server".to_owned(),
         };
         rows.add_row([

@@ -76,11 +76,15 @@ fn versions(found: &OwnReport) -> Vec<VersionView> {
     let mut before = None;
     let mut views = Vec::new();
     for each in found.versions() {
-        let Some(value) = &each.value else { continue };
+        let Some(value) = &each.value else {
+            before = None;
+            continue;
+        };
         let (change, broken_rule) = match each.verdict {
             Verdict::Expected(change) | Verdict::Unexpected(change) => (view::change(change), None),
             Verdict::BreaksRules(rule) => ("rule-broken", Some(rule.to_string())),
             Verdict::Invalid(_) => ("invalid", None),
+            Verdict::Erased => ("unknown", None),
         };
         views.push(VersionView {
             change,
@@ -99,6 +103,9 @@ impl Alert {
             Verdict::Unexpected(_) => "this profile did not publish it".to_owned(),
             Verdict::BreaksRules(rule) => rule.to_string(),
             Verdict::Invalid(error) => error.to_string(),
+            Verdict::Erased => {
+                "erased, or follows an erased version: who made it cannot be told".to_owned()
+            }
         };
         Self {
             version: version.version,

@@ -98,6 +98,8 @@ kinds! {
     ContactUnavailable = 8, "contact-unavailable", Notice, false;
     /// The public code that the person entered is that of another account key.
     ContactCodeDiffers = 9, "contact-code-differs", Danger, true;
+    /// What the log held of the contact was erased before this device saw it.
+    ContactHistoryErased = 10, "contact-history-erased", Warning, true;
     /// The log signed two histories.
     LogFork = 20, "log-fork", Danger, true;
     /// The log shows nothing newer than an old head.
@@ -129,6 +131,8 @@ kinds! {
     OwnIdentifierMoved = 47, "own-identifier-moved", Danger, true;
     /// The server gave back an older shared state of the person's devices.
     OwnStateRolledBack = 48, "own-state-rolled-back", Danger, true;
+    /// A version of the account was erased before a device of the person recognised it.
+    OwnHistoryErased = 49, "own-history-erased", Warning, true;
 }
 
 /// One difference between the devices of two states.

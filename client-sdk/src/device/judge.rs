@@ -25,8 +25,9 @@ pub struct Logged {
     pub version: u32,
     /// The commitment under which the map holds it.
     pub commitment: Commitment,
-    /// The value's encoding, which opens the commitment.
-    pub value: Vec<u8>,
+    /// The value's encoding, which opens the commitment, unless the log erased it. The newest
+    /// version always has one.
+    pub value: Option<Vec<u8>>,
 }
 
 impl From<&VerifiedVersion> for Logged {
@@ -34,14 +35,16 @@ impl From<&VerifiedVersion> for Logged {
         Self {
             version: version.version(),
             commitment: *version.commitment(),
-            value: version.value().to_vec(),
+            value: version.value().map(<[u8]>::to_vec),
         }
     }
 }
 
 impl Logged {
-    pub(super) fn value(&self, label: &Label) -> Result<VerifiedValue, Trouble> {
-        content(label, &self.value).map_err(|error| match error {
+    /// The value, verified; `None` if it was erased.
+    pub(super) fn value(&self, label: &Label) -> Result<Option<VerifiedValue>, Trouble> {
+        let value = self.value.as_deref().map(|value| content(label, value));
+        value.transpose().map_err(|error| match error {
             ContentError::Unknown(_) => Trouble::Incompatible,
             ContentError::Invalid(_) => Trouble::ValueInvalid,
         })
@@ -108,11 +111,8 @@ pub(super) struct Judged {
 
 /// Where the newest version of a contact's label leads.
 pub(super) fn leads_to(label: &Label, logged: &[Logged]) -> Result<Option<Label>, Trouble> {
-    match logged
-        .last()
-        .map(|newest| newest.value(label))
-        .transpose()?
-    {
+    let newest = logged.last().map(|newest| newest.value(label));
+    match newest.transpose()?.flatten() {
         Some(VerifiedValue::Binding(binding)) => Ok(Some(binding.primary().clone())),
         Some(VerifiedValue::State(_)) | None => Ok(None),
     }
@@ -160,6 +160,12 @@ struct Newest<'a> {
     state: &'a VerifiedState,
 }
 
+/// Whether a finding says that other keys may have come in between: what was compared before is
+/// no longer known to hold.
+fn voids(kind: AlertKind) -> bool {
+    kind == AlertKind::ContactHistoryErased || OF_KEYS.contains(&kind)
+}
+
 /// What tells how an account came to other keys.
 const OF_KEYS: [AlertKind; 3] = [
     AlertKind::ContactCodeChanged,
@@ -197,13 +203,25 @@ impl<'a> Watch<'a> {
             return Err(Trouble::Behind);
         }
         let mut previous: Option<VerifiedValue> = None;
+        let mut is_erased = false;
+        let matters =
+            self.known.seen.is_some_and(|seen| seen.is_trusted) || self.known.mark.is_some();
         for (index, each) in logged.iter().enumerate() {
             match each.value(label) {
-                Ok(value) => {
-                    if let Some(previous) = &previous {
-                        self.step(each.version, previous, &value);
+                // The step to this version, or from it, cannot be judged.
+                Ok(value) if value.is_none() || is_erased => {
+                    if index > 0 && matters {
+                        let kind = AlertKind::ContactHistoryErased;
+                        self.find(kind, each.version, Vec::new());
                     }
-                    previous = Some(value);
+                    is_erased = value.is_none();
+                    previous = value;
+                }
+                Ok(value) => {
+                    if let (Some(previous), Some(value)) = (&previous, &value) {
+                        self.step(each.version, previous, value);
+                    }
+                    previous = value;
                 }
                 Err(trouble) if index + 1 == logged.len() => return Err(trouble),
                 // Nothing tells any more how what follows came about.
@@ -248,6 +266,11 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Whether what the person compared before is void by what was found.
+    fn found_void(&self) -> bool {
+        self.findings.iter().any(|found| voids(found.kind))
+    }
+
     /// Whether it was found how the account came to other keys.
     fn found_other_keys(&self) -> bool {
         let mut kinds = self.findings.iter().map(|found| found.kind);
@@ -274,10 +297,10 @@ impl<'a> Watch<'a> {
         if is_replaced && !self.found_other_keys() {
             self.find(AlertKind::ContactCodeChanged, version, Vec::new());
         }
-        let is_mark_void = mark.is_some() && mark == before && self.found_other_keys();
+        let is_mark_void = mark.is_some() && mark == before && self.found_void();
         if mark.is_some() && mark == key_hash && !is_mark_void {
             // Another device of the person saw all this before, and the person compared codes.
-            self.findings.retain(|found| !OF_KEYS.contains(&found.kind));
+            self.findings.retain(|found| !voids(found.kind));
         } else if mark.is_some() && mark != key_hash && !self.found_other_keys() {
             self.find(AlertKind::ContactCodeChanged, version, Vec::new());
         }

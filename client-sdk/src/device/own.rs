@@ -93,20 +93,24 @@ pub(super) fn judge_own(
     let mut found = OwnFindings::default();
     let mut recognised: Option<VerifiedValue> = None;
     for (index, each) in logged.iter().enumerate() {
-        let identity = PublishedVersion {
-            version: each.version,
-            value_hash: value_hash(&each.value),
-        };
-        let is_published = expected.contains(&identity);
+        let is_published = each.value.as_deref().is_some_and(|value| {
+            expected.contains(&PublishedVersion {
+                version: each.version,
+                value_hash: value_hash(value),
+            })
+        });
         // One that cannot be read is shown, and what follows is judged all the same.
         let value = match each.value(label) {
             Err(Trouble::Incompatible) if is_published => return Err(Trouble::Incompatible),
-            value => value.ok(),
+            value => value.ok().flatten(),
         };
         let previous = found.newest.as_ref().map(|(_, value)| value);
+        // After an erased version the rules cannot be checked. What a device of the person made
+        // followed what that device knew.
+        let is_after_erased = index > 0 && logged[index - 1].value.is_none();
         let follows = value
             .as_ref()
-            .is_some_and(|value| check_successor(previous, value).is_ok());
+            .is_some_and(|value| is_after_erased || check_successor(previous, value).is_ok());
         let is_known = index == 0 && base.is_some();
         let logged = LoggedVersion {
             version: each.version,
@@ -119,11 +123,14 @@ pub(super) fn judge_own(
             }
         } else {
             found.first_unexplained.get_or_insert(each.version);
-            found.unexplained = Some(Finding {
-                kind: AlertKind::OwnUnexpectedVersion,
-                cause: u64::from(each.version),
-                changes: Vec::new(),
-            });
+            // That somebody else made a version is graver than that nobody can tell.
+            let kind = match (&each.value, &found.unexplained) {
+                (None, None) => AlertKind::OwnHistoryErased,
+                (None, Some(before)) => before.kind,
+                (Some(_), _) => AlertKind::OwnUnexpectedVersion,
+            };
+            let cause = u64::from(each.version);
+            found.unexplained = Some(Finding::plain(kind, cause));
         }
         if let Some(value) = value {
             found.newest = Some((logged, value));

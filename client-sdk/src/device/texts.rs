@@ -93,6 +93,12 @@ const fn english(kind: AlertKind) -> [&'static str; 3] {
              somebody else.",
             "Ask {who} in another way for the code, and compare it letter by letter.",
         ],
+        AlertKind::ContactHistoryErased => [
+            "Part of what was recorded about {who} was erased before this device saw it.",
+            "The service says that it removed old records. Whether {who}'s keys were others in \
+             between cannot be told any more.",
+            "Call {who} and compare codes again before you send anything private.",
+        ],
         AlertKind::LogFork => [
             "The service showed different people different records.",
             "This is proved by its own signatures. It may be hiding a device from you, or you from \
@@ -172,6 +178,12 @@ const fn english(kind: AlertKind) -> [&'static str; 3] {
             "It may be hiding a change that one of your devices made.",
             "Look through your devices and verified contacts. If it comes again, tell the people \
              who make this app.",
+        ],
+        AlertKind::OwnHistoryErased => [
+            "A record of your account was erased before this device saw it.",
+            "The service says that it removed old records. Whether one of your devices made this \
+             one cannot be told any more.",
+            "If you did not ask for it, look through your devices, and ask the service why.",
         ],
     }
 }

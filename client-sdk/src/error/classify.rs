@@ -118,6 +118,7 @@ pub const CODES: &[&str] = &[
     "update-refused",
     "value-invalid",
     "value-unsupported",
+    "version-erased",
     "version-went-back",
     "vrf-key-invalid",
 ];
@@ -172,6 +173,7 @@ impl Error {
                 ContentError::Unknown(_) => ("value-unsupported", Kind::Incompatible),
                 ContentError::Invalid(_) => ("value-invalid", Kind::Lied),
             },
+            Self::VersionErased { .. } => ("version-erased", Kind::Caller),
             Self::BindingChain => ("binding-chain", Kind::Incompatible),
             Self::ProofFile(_) => ("proof-file-malformed", Kind::Caller),
             Self::Gossip(GossipError::Malformed(_)) => ("gossip-malformed", Kind::Caller),

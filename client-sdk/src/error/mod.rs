@@ -72,6 +72,12 @@ pub enum Error {
         /// What is wrong with it.
         source: ContentError,
     },
+    /// The log says that it erased what this version held. That there is such a version is proved.
+    #[error("what version {version} of the account held was erased")]
+    VersionErased {
+        /// The version.
+        version: u32,
+    },
     /// A binding leads to a binding.
     #[error("a binding leads to another binding")]
     BindingChain,

@@ -358,7 +358,7 @@ async fn a_proof_travels_and_verifies_offline() {
     assert_eq!(of, label(ALICE));
     assert_eq!(
         lookup.account.newest().unwrap().value(),
-        value(ALICE, 2).encode()
+        Some(&value(ALICE, 2).encode()[..])
     );
     assert!(reader.memory().is_empty());
     let error = reader.client.verify_proof(b"garbage").await.unwrap_err();

@@ -84,6 +84,8 @@ pub enum Disclosure {
         /// The value, at most [`VALUE_BYTES_MAX`] bytes.
         value: Vec<u8>,
     },
+    /// It exists, with this commitment, and was to be opened; but the log erased what opens it.
+    Erased(Commitment),
 }
 
 impl core::fmt::Debug for Disclosure {
@@ -93,6 +95,7 @@ impl core::fmt::Debug for Disclosure {
             Self::Absent => "Absent",
             Self::Committed(_) => "Committed(..)",
             Self::Opened { .. } => "Opened { .. }",
+            Self::Erased(_) => "Erased(..)",
         })
     }
 }
@@ -114,10 +117,11 @@ pub struct VersionProof {
 ///   uint8 count;                     // of lookups, in the order of Query::lookups
 ///   struct {
 ///     opaque vrf_proof[80];
-///     uint8 disclosure;              // 0 absent | 1 committed | 2 opened
+///     uint8 disclosure;              // 0 absent | 1 committed | 2 opened | 3 erased
 ///     select (disclosure) {
 ///       case 1: opaque commitment[32];
 ///       case 2: opaque opening[16]; opaque value<0..2^32-1>;
+///       case 3: opaque commitment[32];
 ///     };
 ///   } lookups[count];
 ///   PrefixProof prefix;              // KEYTRANS, "Prefix Tree", one result for each lookup
@@ -162,7 +166,8 @@ pub enum AccountProofError {
         /// The version.
         version: u32,
     },
-    /// A version that was to be opened is not, or one is opened that was not to be.
+    /// A version that was to be opened is not, or one is opened that was not to be. Of the versions
+    /// that were to be opened, all but the greatest may be said to be erased.
     #[error("version {version} is not disclosed as asked")]
     WrongDisclosure {
         /// The version.
@@ -173,12 +178,12 @@ pub enum AccountProofError {
     Map(#[from] PrefixProofError),
 }
 
-/// A version of an account that is in the map, with its value.
+/// A version of an account that is in the map, with its value unless that was erased.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedVersion {
     version: u32,
     commitment: Commitment,
-    value: Vec<u8>,
+    value: Option<Vec<u8>>,
 }
 
 impl VerifiedVersion {
@@ -192,9 +197,10 @@ impl VerifiedVersion {
         &self.commitment
     }
 
-    /// The value.
-    pub fn value(&self) -> &[u8] {
-        &self.value
+    /// The value. Without one the log said that it erased it: that there is such a version, and
+    /// what was committed to, is proved; that its value is gone is the log's word.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
     }
 }
 
@@ -220,7 +226,8 @@ impl VerifiedAccount {
         self.greatest
     }
 
-    /// The opened versions, ascending. The last one is the greatest.
+    /// The versions that were to be opened, ascending. The last one is the greatest, which has a
+    /// value; earlier ones have none if they were erased.
     pub fn opened(&self) -> &[VerifiedVersion] {
         &self.opened
     }
@@ -301,7 +308,19 @@ impl AccountProof {
                     opened.push(VerifiedVersion {
                         version,
                         commitment,
-                        value,
+                        value: Some(value),
+                    });
+                    Expectation::Included(key, commitment)
+                }
+                Disclosure::Erased(commitment) if exists => {
+                    // Without the greatest version's value an answer would say nothing.
+                    if Some(version) == self.greatest || !to_open.contains(&version) {
+                        return Err(AccountProofError::WrongDisclosure { version });
+                    }
+                    opened.push(VerifiedVersion {
+                        version,
+                        commitment,
+                        value: None,
                     });
                     Expectation::Included(key, commitment)
                 }
@@ -338,6 +357,10 @@ impl AccountProof {
                     out.extend(opening.0);
                     out.opaque32(value);
                 }
+                Disclosure::Erased(commitment) => {
+                    out.push(3);
+                    out.extend(commitment.0);
+                }
             }
         }
         self.prefix.encode_to(&mut out);
@@ -373,6 +396,7 @@ impl AccountProof {
                     opening: Opening(reader.array::<OPENING_BYTES>("opening")?),
                     value: reader.opaque32(VALUE_BYTES_MAX, "value")?.to_vec(),
                 },
+                3 => Disclosure::Erased(Commitment(reader.array("commitment")?)),
                 _ => {
                     return Err(DecodeError::Invalid {
                         field: "disclosure",

@@ -66,7 +66,7 @@ fn honest_answers_verify_and_round_trip() {
             assert_eq!(opened, query.opened(greatest));
             for version in account.opened() {
                 let value = format!("alice's {}", version.version());
-                assert_eq!(version.value(), value.as_bytes());
+                assert_eq!(version.value(), Some(value.as_bytes()));
             }
         }
     }
@@ -204,6 +204,73 @@ fn each_lie_has_its_name() {
         refused(&|proof| proof.prefix.results.truncate(3)),
         AccountProofError::Map(PrefixProofError::ResultCount { .. })
     ));
+}
+
+#[test]
+fn erased_versions_are_proved_and_nothing_else_may_be_said_to_be() {
+    let world = world(4);
+    let query = Query::since(1);
+    let whole = world.account(ALICE, &query, world.size());
+    let whole = verify(&world, ALICE, &query, whole).unwrap();
+    let honest = world.account_erased(ALICE, &query, 3);
+    assert_eq!(AccountProof::decode(&honest.encode()).unwrap(), honest);
+    let verified = verify(&world, ALICE, &query, honest.clone()).unwrap();
+    assert_eq!(verified.greatest(), Some(4));
+    for (version, before) in verified.opened().iter().zip(whole.opened()) {
+        assert_eq!(version.commitment(), before.commitment());
+        let is_kept = version.version() >= 3;
+        assert_eq!(version.value(), before.value().filter(|_| is_kept));
+    }
+
+    let refused = |query: &Query, at: usize, change: &dyn Fn(Commitment) -> Disclosure| {
+        let mut proof = world.account_erased(ALICE, query, 3);
+        let version = query.lookups(Some(4))[at];
+        let commitment = match &proof.lookups[at].disclosure {
+            Disclosure::Committed(commitment) | Disclosure::Erased(commitment) => *commitment,
+            Disclosure::Opened { opening, value } => {
+                Commitment::new(opening, ALICE.as_bytes(), version, value)
+            }
+            Disclosure::Absent => Commitment([0; 32]),
+        };
+        proof.lookups[at].disclosure = change(commitment);
+        verify(&world, ALICE, query, proof).unwrap_err()
+    };
+    let place = |version| {
+        let versions = query.lookups(Some(4));
+        versions.iter().position(|it| *it == version).unwrap()
+    };
+    // The greatest version is never erased, and what nobody asked for is not said to be.
+    assert_eq!(
+        refused(&query, place(4), &Disclosure::Erased),
+        AccountProofError::WrongDisclosure { version: 4 }
+    );
+    assert_eq!(
+        refused(&query, place(0), &Disclosure::Erased),
+        AccountProofError::WrongDisclosure { version: 0 }
+    );
+    // Whoever erased says so.
+    assert_eq!(
+        refused(&query, place(1), &Disclosure::Committed),
+        AccountProofError::WrongDisclosure { version: 1 }
+    );
+    // A version that does not exist was not erased, and an erased one is what it was.
+    assert_eq!(
+        refused(&query, place(5), &Disclosure::Erased),
+        AccountProofError::Contradiction { version: 5 }
+    );
+    let other = |_| Disclosure::Erased(Commitment([7; 32]));
+    assert_eq!(
+        refused(&query, place(1), &other),
+        AccountProofError::Map(PrefixProofError::RootMismatch)
+    );
+    assert!(AccountProof::decode(&with_disclosure(&honest, 4)).is_err());
+}
+
+/// The encoding of a proof with another byte for how its first lookup is disclosed.
+fn with_disclosure(proof: &AccountProof, byte: u8) -> Vec<u8> {
+    let mut bytes = proof.encode();
+    bytes[1 + 4 + 1 + 80] = byte;
+    bytes
 }
 
 #[test]

@@ -23,7 +23,10 @@ fn a_file_verifies_offline() {
     let bytes = file(&world, ALICE).to_bytes().unwrap();
     let file = ProofFile::parse(&bytes).unwrap();
     let lookup = file.verify(&world.trust(), None, world.now_s).unwrap();
-    assert_eq!(lookup.account.newest().unwrap().value(), b"alice's 2");
+    assert_eq!(
+        lookup.account.newest().unwrap().value(),
+        Some(&b"alice's 2"[..])
+    );
     let absent = self::file(&world, "acct:nobody");
     let lookup = absent.verify(&world.trust(), None, world.now_s).unwrap();
     assert_eq!(lookup.account.greatest(), None);

@@ -3,9 +3,9 @@
 use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::answer::{
-    AccountProof, HeadProof, KnownHead, ProofFile, Query, Trust, VerifiedAccount,
+    AccountProof, Disclosure, HeadProof, KnownHead, ProofFile, Query, Trust, VerifiedAccount,
 };
-use candor_core::crypto::VrfPublicKey;
+use candor_core::crypto::{Commitment, VrfPublicKey};
 use candor_core::note::Policy;
 use serde_json::{Value, json};
 
@@ -22,12 +22,13 @@ pub fn document() -> Document {
     cases.extend(rejected_files(&world));
     cases.extend(accepted(&world));
     Document {
-        description: "Answers. `verify_account` checks an account proof at a map root; \
-                      `from_version` and the claimed greatest version are encoded \
-                      optional<uint32>, `max_versions` 0 stands for the limit. `verify_head` \
-                      checks a head under a policy, whose map witness is M, against the known \
-                      head, which is empty for none. `verify_file` checks a proof file offline. \
-                      `policy`, `checkpoint` and `file` are texts as bytes.",
+        description: "Answers. `verify_account` checks an account proof at a map root; the \
+                      `value` of an erased version is null; `from_version` and the claimed \
+                      greatest version are encoded optional<uint32>, `max_versions` 0 stands \
+                      for the limit. `verify_head` checks a head under a policy, whose map \
+                      witness is M, against the known head, which is empty for none. \
+                      `verify_file` checks a proof file offline. `policy`, `checkpoint` and \
+                      `file` are texts as bytes.",
         source: "docs/protocol.md, What a device verifies; computed by this implementation.",
         cases,
     }
@@ -97,7 +98,7 @@ fn account(verified: &VerifiedAccount) -> Value {
         json!({
             "version": version.version(),
             "commitment": hex::encode(version.commitment().0),
-            "value": hex::encode(version.value()),
+            "value": version.value().map(hex::encode),
         })
     });
     json!({
@@ -191,6 +192,20 @@ fn rejected_accounts(world: &World) -> Vec<Value> {
     let mut forged = honest.clone();
     forged.lookups[0].vrf_proof.0[40] ^= 1;
     let forged = account_inputs(world, ALICE, &query, &forged);
+    let since_0 = Query::since(0);
+    let said_erased = |name, place: usize, is_erased: bool, reason| {
+        let mut proof = world.account_erased(ALICE, &since_0, 2);
+        let version = since_0.lookups(Some(2))[place];
+        proof.lookups[place].disclosure = match &proof.lookups[place].disclosure {
+            Disclosure::Opened { opening, value } => {
+                Disclosure::Erased(Commitment::new(opening, ALICE.as_bytes(), version, value))
+            }
+            Disclosure::Erased(commitment) if !is_erased => Disclosure::Committed(*commitment),
+            _ => Disclosure::Erased(Commitment([0; 32])),
+        };
+        let inputs = account_inputs(world, ALICE, &since_0, &proof);
+        reject(name, "verify_account", inputs, reason)
+    };
     vec![
         claimed(
             "the newest version is hidden",
@@ -226,6 +241,31 @@ fn rejected_accounts(world: &World) -> Vec<Value> {
             "verify_account",
             forged,
             "a VRF proof does not verify",
+        ),
+        // The lookups of greatest version 2 are 0, 1, 3, 2.
+        said_erased(
+            "the greatest version is said to be erased",
+            3,
+            true,
+            "it is always opened",
+        ),
+        said_erased(
+            "a version that does not exist is said to be erased",
+            2,
+            true,
+            "version 3 is above the greatest",
+        ),
+        said_erased(
+            "an erased version with another commitment",
+            0,
+            true,
+            "the map holds another commitment",
+        ),
+        said_erased(
+            "a version that was to be opened is not",
+            1,
+            false,
+            "it is neither opened nor said to be erased",
         ),
     ]
 }
@@ -346,6 +386,17 @@ fn accepted(world: &World) -> Vec<Value> {
             account(&verified.unwrap()),
         ));
     }
+    let query = Query::since(0);
+    let proof = world.account_erased(ALICE, &query, 2);
+    let inputs = account_inputs(world, ALICE, &query, &proof);
+    let key = world.vrf.public_key();
+    let verified = proof.verify(ALICE.as_bytes(), &query, key, &map_root(world));
+    cases.push(accept(
+        "all versions, of which two were erased",
+        "verify_account",
+        inputs,
+        account(&verified.unwrap()),
+    ));
     for (name, known) in [
         ("a first head", None),
         ("a later head", Some(3)),

@@ -212,6 +212,21 @@ impl World {
         self.account_claiming(label, query, size, greatest)
     }
 
+    /// The honest answer of a log that erased the versions before `kept`.
+    pub fn account_erased(&self, label: &str, query: &Query, kept: u32) -> AccountProof {
+        let mut proof = self.account(label, query, self.size());
+        let versions = query.lookups(proof.greatest);
+        for (version, lookup) in versions.into_iter().zip(&mut proof.lookups) {
+            if let Disclosure::Opened { opening, value } = &lookup.disclosure
+                && version < kept
+            {
+                let commitment = Commitment::new(opening, label.as_bytes(), version, value);
+                lookup.disclosure = Disclosure::Erased(commitment);
+            }
+        }
+        proof
+    }
+
     /// The answer of a log that claims another greatest version, as near to the truth as it gets.
     pub fn account_claiming(
         &self,

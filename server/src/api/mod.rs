@@ -137,6 +137,7 @@ impl Service {
 fn failed(error: LedgerError) -> Status {
     match error {
         LedgerError::OutOfRange => Status::failed_precondition("the log does not reach there"),
+        LedgerError::Erased => Status::unavailable("the head was replaced meanwhile; ask again"),
         error => {
             tracing::error!(%error, "a request failed in the store");
             Status::unavailable("the log cannot be read at the moment")

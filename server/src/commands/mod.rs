@@ -3,11 +3,13 @@
 mod backup;
 mod check_config;
 mod encrypt_key;
+mod erase;
 mod findings;
 mod fsck;
 mod health;
 mod init;
 mod restore;
+mod rewrite;
 mod rotate;
 mod run;
 mod show_config;
@@ -31,6 +33,11 @@ pub enum Command {
     Rotate(rotate::Arguments),
     /// Ends a log for good, in favour of another one. Both servers must be stopped.
     Succeed(succeed::Arguments),
+    /// Erases what an account's older versions held, at the running server of a configuration.
+    Erase(erase::Arguments),
+    /// Writes the store anew, so that its files hold nothing that was erased. The server must be
+    /// stopped.
+    Rewrite(rewrite::Arguments),
     /// Serves a log until SIGINT or SIGTERM.
     Run(run::Arguments),
     /// Checks file and environment as `run` does, without keys, locks or network.
@@ -62,6 +69,8 @@ impl Command {
             Self::Token(arguments) => token::perform(&arguments),
             Self::Rotate(arguments) => rotate::perform(arguments),
             Self::Succeed(arguments) => succeed::perform(&arguments),
+            Self::Erase(arguments) => erase::perform(&arguments),
+            Self::Rewrite(arguments) => rewrite::perform(&arguments),
             Self::Run(arguments) => run::perform(&arguments),
             Self::CheckConfig(arguments) => check_config::perform(&arguments),
             Self::ShowConfig(arguments) => show_config::perform(&arguments),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candor_core::account::Label;
 use candor_proto::v1;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -11,6 +12,7 @@ use tonic::{Request, Response, Status};
 use super::copy::{PARTS_MAX, Sender};
 use crate::head::{PublishedHead, SignedHead};
 use crate::ledger::Ledger;
+use crate::sequencer::erasure::{EraseError, Eraser, Scope};
 
 /// What the operator's calls are answered from.
 pub struct Admin {
@@ -26,6 +28,8 @@ pub struct Admin {
     pub copying: Arc<Semaphore>,
     /// Ends what is under way.
     pub shutdown: CancellationToken,
+    /// Has versions erased.
+    pub eraser: Eraser,
 }
 
 #[tonic::async_trait]
@@ -67,6 +71,36 @@ impl v1::admin_server::Admin for Admin {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+
+    async fn erase(
+        &self,
+        request: Request<v1::EraseRequest>,
+    ) -> Result<Response<v1::EraseResponse>, Status> {
+        let request = request.into_inner();
+        let label = Label::parse(&request.label)
+            .map_err(|_| Status::invalid_argument("the label is not in its normal form"))?;
+        let scope = request.before_version.map_or(Scope::All, Scope::Before);
+        let erased = self.eraser.erase(label, scope).await.map_err(refused)?;
+        Ok(Response::new(v1::EraseResponse {
+            erased: erased.versions,
+            kept_from: erased.kept_from,
+            newest_version: erased.newest,
+            partial: erased.is_partial,
+        }))
+    }
+}
+
+fn refused(error: EraseError) -> Status {
+    let message = error.to_string();
+    match error {
+        EraseError::Absent => Status::not_found(message),
+        EraseError::Newest { .. } | EraseError::NotEmpty { .. } => {
+            Status::failed_precondition(message)
+        }
+        EraseError::Unreadable => Status::data_loss(message),
+        EraseError::NotStored => Status::unavailable(message),
+        EraseError::Stopped => Status::unknown(message),
+    }
 }
 
 #[cfg(test)]
@@ -88,6 +122,7 @@ mod tests {
             published: Arc::new(PublishedHead::starting_at(1)),
             copying: Arc::new(Semaphore::new(1)),
             shutdown: CancellationToken::new(),
+            eraser: Eraser::new().0,
         };
         let refused = async || {
             let asked = admin.backup(Request::new(v1::BackupRequest {})).await;

@@ -146,7 +146,7 @@ impl Check<'_> {
                 _ => Err(Wrong::Versions(label.clone(), 0, greatest)),
             });
         };
-        let Some((_, last, before, _)) = rows::version(&row) else {
+        let Some((_, last, before)) = rows::version(&row) else {
             return Ok(Ok(())); // It was named.
         };
         if last >= greatest {
@@ -161,8 +161,8 @@ impl Check<'_> {
         if newest.epoch < before.epoch {
             return Ok(Err(Problem::Epoch.into()));
         }
-        let Ok(before) = self::value(label, &before.value) else {
-            return Ok(Ok(()));
+        let Some(Ok(before)) = before.kept.map(|it| self::value(label, &it.value)) else {
+            return Ok(Ok(())); // It was named, or erased.
         };
         Ok(check_successor(Some(&before), &value)
             .map(|_| ())

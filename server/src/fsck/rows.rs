@@ -12,7 +12,7 @@ use candor_core::log::Tile;
 use candor_core::map::Leaf;
 
 use crate::ledger::row::{decode_account, decode_version};
-use crate::ledger::{Account, Rung, Version, label_prefix};
+use crate::ledger::{Account, Earlier, label_prefix};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
 /// Rows that are read before they are checked together: bounds memory, and is work for all cores.
@@ -100,10 +100,10 @@ pub(super) fn account(key: &[u8], value: &[u8]) -> Option<Account> {
 }
 
 /// The version of a row, with its label and number.
-pub(super) fn version(row: &Row) -> Option<(Label, u32, Version, Rung)> {
+pub(super) fn version(row: &Row) -> Option<(Label, u32, Earlier)> {
     let (label, number) = label_version(&row.key)?;
-    let (version, rung) = decode_version(&label, number, &row.value).ok()?;
-    Some((label, number, version, rung))
+    let earlier = decode_version(&label, number, &row.value).ok()?;
+    Some((label, number, earlier))
 }
 
 /// A label and a version, as keys of versions have them.

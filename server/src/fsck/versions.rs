@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::report::Problem;
 use super::rows::{self, Row};
 use super::{Check, is_sampled};
-use crate::ledger::{Rung, version_key};
+use crate::ledger::{Earlier, Rung, version_key};
 use crate::storage::{ReadError, Table};
 
 /// The account whose versions are being read.
@@ -18,7 +18,7 @@ struct Account {
     next: u32,
     /// The epoch of the last one.
     epoch: u64,
-    /// The last value, unless it is missing or wrong.
+    /// The last value, unless it is missing, wrong or erased.
     value: Option<VerifiedValue>,
 }
 
@@ -27,6 +27,7 @@ struct Version {
     label: Label,
     version: u32,
     epoch: u64,
+    /// None also if it was erased.
     value: Option<VerifiedValue>,
     wrong: Option<Wrong>,
     /// Proofs that were verified.
@@ -83,14 +84,16 @@ impl Check<'_> {
     /// A version row and the leaf that commits to it; `None` if the row is malformed. The proof of
     /// its search key is verified if `verified`, or if there is no leaf.
     fn version(&self, row: &Row, verified: bool) -> Result<Option<Version>, ReadError> {
-        let Some((label, number, version, rung)) = rows::version(row) else {
+        let Some((label, number, Earlier { epoch, rung, kept })) = rows::version(row) else {
             return Ok(None);
         };
         let wrong_row = |problem| (Table::Versions, row.key.clone(), problem);
-        let committed = self.committed(&label, &rung, version.epoch, verified)?;
-        let value = value(&label, &version.value);
+        let committed = self.committed(&label, &rung, epoch, verified)?;
+        let value = kept
+            .map(|version| value(&label, &version.value))
+            .transpose();
         let (value, wrong) = match (value, committed) {
-            (Ok(value), Ok(())) => (Some(value), None),
+            (Ok(value), Ok(())) => (value, None),
             (Err(problem), Ok(())) => (None, Some(wrong_row(problem))),
             (_, Err(Blame::Row(problem))) => (None, Some(wrong_row(problem))),
             (_, Err(Blame::Leaf(key, problem))) => {
@@ -101,7 +104,7 @@ impl Check<'_> {
         Ok(Some(Version {
             label,
             version: number,
-            epoch: version.epoch,
+            epoch,
             value,
             wrong,
             proofs,

@@ -41,6 +41,16 @@ impl Version {
     }
 }
 
+/// A version that is not the newest any more.
+pub struct Earlier {
+    /// The epoch that inserted it.
+    pub epoch: u64,
+    /// Where it is in the map, and its commitment there.
+    pub rung: Rung,
+    /// What opens the commitment, unless it was erased.
+    pub kept: Option<Version>,
+}
+
 /// A version that a lookup shows or denies.
 #[derive(Clone)]
 pub struct Rung {
@@ -206,14 +216,14 @@ impl Account {
     pub(super) fn as_of<E>(
         &self,
         earlier: Option<(u32, Version)>,
-        stored: impl Fn(u32) -> Result<(Version, Rung), E>,
+        stored: impl Fn(u32) -> Result<Earlier, E>,
     ) -> Result<Self, E> {
         let greatest = earlier.as_ref().map(|(number, _)| *number);
         let mut rungs = Vec::new();
         for number in search_ladder(greatest) {
             let rung = match self.rung(number) {
                 Some(rung) => rung.clone(),
-                None => stored(number)?.1,
+                None => stored(number)?.rung,
             };
             let commitment = rung.commitment.filter(|_| Some(number) <= greatest);
             rungs.push(rung.with_commitment(commitment));

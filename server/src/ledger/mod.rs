@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | Leaves | search key | commitment, epoch |
 //! | Accounts | label | the newest version with its ladder: all that a lookup of it needs |
-//! | Versions | length, label, version | a version that is not the newest any more |
+//! | Versions | length, label, version | a version that is not the newest, or what is left of it |
 //! | Records | index | record |
 //! | Tiles | level, index | the tile's hashes so far |
 //! | Deltas | epoch | audit delta |
@@ -20,15 +20,17 @@
 
 mod account;
 mod cache;
+mod erase;
 mod log_keys;
 mod read;
 mod read_account;
 pub(crate) mod row;
 mod write;
 
-pub use account::{Account, ProvenKey, Rung, Version};
+pub use account::{Account, Earlier, ProvenKey, Rung, Version};
+pub use erase::{ERASED_AT_ONCE_MAX, Erasing};
 pub use read::{CacheUse, Ledger, LedgerError, StoredHead};
-pub use write::{EpochRows, create, put_identity, put_ladders, put_published, put_second};
+pub use write::{EpochRows, create, put_ladders, put_published, put_second};
 
 use candor_core::account::Label;
 
@@ -39,8 +41,14 @@ pub(crate) const IDENTITY: &[u8] = b"identity";
 pub(crate) const PUBLISHED: &[u8] = b"published";
 pub(crate) const SECOND: &[u8] = b"second";
 
-/// The format that this program writes. A store of another format is refused.
-pub const FORMAT: u32 = 3;
+/// The oldest format that this program reads, and the one of a new store. All released programs
+/// read it.
+pub const FORMAT_MIN: u32 = 3;
+
+/// The newest format: as [`FORMAT_MIN`], with rows of erased versions. A store has it from its
+/// first erasure on, in the same batch: there is nothing to migrate, and programs that do not know
+/// such rows read every store in which there are none.
+pub const FORMAT: u32 = 4;
 
 /// The key of a row of one version of a label.
 pub(crate) fn version_key(label: &Label, version: u32) -> Vec<u8> {

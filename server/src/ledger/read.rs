@@ -11,7 +11,7 @@ use candor_core::log::{
 use thiserror::Error;
 
 use super::cache::AccountCache;
-use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, SECOND, damaged, index_key, tile_key};
+use super::{FORMAT, FORMAT_MIN, HEAD, IDENTITY, PUBLISHED, SECOND, damaged, index_key, tile_key};
 use crate::map::{BucketCache, Buckets, LeafRows, RowError, Skeleton};
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
 
@@ -35,12 +35,27 @@ pub enum LedgerError {
         /// The table.
         table: &'static str,
     },
-    /// The store has a format that this program does not know.
-    #[error("the store has format {found}, this program reads format {FORMAT}")]
-    Format {
+    /// The store has a format that this program does not know yet.
+    #[error(
+        "the store has format {found}, written by a newer program; this one reads formats \
+         {FORMAT_MIN} to {FORMAT}"
+    )]
+    NewerFormat {
         /// The store's format.
         found: u32,
     },
+    /// The store has a format that no released program wrote.
+    #[error(
+        "the store has format {found}, from before the first release; this program reads formats \
+         {FORMAT_MIN} to {FORMAT}"
+    )]
+    OlderFormat {
+        /// The store's format.
+        found: u32,
+    },
+    /// What was to be read was erased since the head at which it was to be read.
+    #[error("a version was erased while it was read; ask again")]
+    Erased,
     /// A proof was asked for outside the log.
     #[error("the log does not reach there")]
     OutOfRange,
@@ -189,8 +204,9 @@ impl Ledger {
             return Err(damaged(Table::Meta));
         };
         match u32::from_be_bytes(*format) {
-            FORMAT => Ok(Some(keys.to_vec())),
-            found => Err(LedgerError::Format { found }),
+            FORMAT_MIN..=FORMAT => Ok(Some(keys.to_vec())),
+            found if found < FORMAT_MIN => Err(LedgerError::OlderFormat { found }),
+            found => Err(LedgerError::NewerFormat { found }),
         }
     }
 

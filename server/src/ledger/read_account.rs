@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candor_core::account::Label;
 
-use super::account::{Account, Rung, Version};
+use super::account::{Account, Earlier};
 use super::read::{Ledger, LedgerError};
 use super::row::{decode_account, decode_version};
 use super::{damaged, version_key};
@@ -39,21 +39,20 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn account_at(&self, label: &Label, epoch: u64) -> Result<Arc<Account>, LedgerError> {
         let account = self.account(label)?;
-        let Some((number, newest)) = account.newest().filter(|(_, it)| it.epoch > epoch) else {
+        let Some((newest, _)) = account.newest().filter(|(_, it)| it.epoch > epoch) else {
             return Ok(account);
         };
         // Go back over what is newer than asked: at most what was stored since `epoch`.
-        let (mut number, mut earlier) = (*number, newest.clone());
-        while earlier.epoch > epoch {
-            let Some(before) = number.checked_sub(1) else {
-                let absent = account.as_of(None, |number| self.version(label, number))?;
-                return Ok(Arc::new(absent));
-            };
-            number = before;
-            (earlier, _) = self.version(label, number)?;
+        let mut before = None;
+        for number in (0..*newest).rev() {
+            let earlier = self.version(label, number)?;
+            if earlier.epoch <= epoch {
+                // Newest at a head that was replaced since: only then may it have been erased.
+                before = Some((number, earlier.kept.ok_or(LedgerError::Erased)?));
+                break;
+            }
         }
-        let earlier = Some((number, earlier));
-        let account = account.as_of(earlier, |number| self.version(label, number))?;
+        let account = account.as_of(before, |number| self.version(label, number))?;
         Ok(Arc::new(account))
     }
 
@@ -70,9 +69,27 @@ impl Ledger {
     /// # Errors
     ///
     /// [`LedgerError`].
-    pub fn version(&self, label: &Label, number: u32) -> Result<(Version, Rung), LedgerError> {
+    pub fn version(&self, label: &Label, number: u32) -> Result<Earlier, LedgerError> {
         let row = self.required(Table::Versions, &version_key(label, number))?;
         decode_version(label, number, &row).map_err(|_| damaged(Table::Versions))
+    }
+
+    /// The first version before `end` that is not erased, or `end`. Versions are erased from the
+    /// first on, so few have to be read.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub fn first_kept(&self, label: &Label, end: u32) -> Result<u32, LedgerError> {
+        let (mut first, mut end) = (0, end);
+        while first < end {
+            let middle = first + (end - first) / 2;
+            match self.version(label, middle)?.kept {
+                Some(_) => end = middle,
+                None => first = middle + 1,
+            }
+        }
+        Ok(first)
     }
 
     /// Loads accounts into memory, as many as there is room for, and hands each to `visit`, until

@@ -9,13 +9,21 @@
 //!   Rung ladder[L];                          opaque value[rest];
 //!   opaque value[rest];                    } VersionRow;
 //! } AccountRow;
-//!
-//! struct {                                 struct {
-//!   KnownKey key;                            uint8 known;  /* 0 nothing, 1 key, 2 both */
-//!   optional commitment[32];                 optional key[32];
-//! } Rung;                                    optional proof[80];
-//!                                          } KnownKey;
+//!                                          struct {
+//! struct {                                   uint8 erased = 1;
+//!   KnownKey key;                            uint56 epoch;
+//!   optional commitment[32];                 opaque commitment[32];
+//! } Rung;                                    KnownKey key;
+//!                                          } ErasedRow;
+//! struct {
+//!   uint8 known;  /* 0 nothing, 1 key, 2 both */
+//!   optional key[32];
+//!   optional proof[80];
+//! } KnownKey;
 //! ```
+//!
+//! The first byte of a `VersionRow` is 0: no log has 2^56 epochs. So rows of versions that were
+//! written before there were erased ones are what they were.
 //!
 //! The ladder is that of `greatest`, so its versions are not written. A version that exists has a
 //! key, and its commitment follows, except that of `greatest`: opening and value give it.
@@ -25,7 +33,7 @@ use candor_core::codec::{DecodeError, Reader};
 use candor_core::crypto::{Commitment, Opening, SearchKey, VrfProof};
 use candor_core::map::ladder::search_ladder;
 
-use super::account::{Account, ProvenKey, Rung, Version};
+use super::account::{Account, Earlier, ProvenKey, Rung, Version};
 
 /// The row of an account; none for a label without versions.
 pub(super) fn encode_account(account: &Account) -> Option<Vec<u8>> {
@@ -87,12 +95,30 @@ pub(super) fn encode_version(rung: &Rung, version: &Version) -> Vec<u8> {
     row
 }
 
+/// The row of a version whose opening and value are erased. `None` if there can be no such row: a
+/// version that exists has a search key and a commitment, and no log has 2^56 epochs.
+pub(super) fn encode_erased(epoch: u64, rung: &Rung) -> Option<Vec<u8>> {
+    let ([0, epoch @ ..], commitment) = (epoch.to_be_bytes(), rung.commitment()?) else {
+        return None;
+    };
+    rung.key()?;
+    let mut row = Vec::with_capacity(153);
+    row.push(ERASED);
+    row.extend(epoch);
+    row.extend(commitment.0);
+    put_key(&mut row, rung);
+    Some(row)
+}
+
 /// The version of a row.
 pub(crate) fn decode_version(
     label: &Label,
     number: u32,
     row: &[u8],
-) -> Result<(Version, Rung), DecodeError> {
+) -> Result<Earlier, DecodeError> {
+    if let Some((&ERASED, row)) = row.split_first() {
+        return decode_erased(number, row);
+    }
     let mut reader = Reader::new(row);
     let epoch = reader.u64("epoch")?;
     let opening = Opening(reader.array("opening")?);
@@ -103,7 +129,26 @@ pub(crate) fn decode_version(
         value: reader.bytes(reader.remaining(), "value")?.to_vec(),
     };
     let rung = known.rung(number, Some(version.commitment(label, number)));
-    Ok((version, rung))
+    Ok(Earlier {
+        epoch,
+        rung,
+        kept: Some(version),
+    })
+}
+
+/// What follows the first byte of an erased version's row.
+fn decode_erased(number: u32, row: &[u8]) -> Result<Earlier, DecodeError> {
+    let mut reader = Reader::new(row);
+    let mut epoch = [0; 8];
+    epoch[1..].copy_from_slice(&reader.array::<7>("epoch")?);
+    let commitment = Commitment(reader.array("commitment")?);
+    let known = Known::read(&mut reader, true)?;
+    reader.finish()?;
+    Ok(Earlier {
+        epoch: u64::from_be_bytes(epoch),
+        rung: known.rung(number, Some(commitment)),
+        kept: None,
+    })
 }
 
 fn put_key(row: &mut Vec<u8>, rung: &Rung) {
@@ -152,6 +197,9 @@ impl Known {
         rung
     }
 }
+
+/// The first byte of an erased version's row.
+const ERASED: u8 = 1;
 
 const NOTHING: u8 = 0;
 const KEY: u8 = 1;
@@ -215,9 +263,40 @@ mod tests {
     fn versions_come_back_as_they_were() {
         for rung in account().rungs().iter().filter(|rung| rung.key().is_some()) {
             let row = encode_version(rung, &version());
-            let (version, decoded) = decode_version(&label(), rung.version(), &row).unwrap();
-            assert_eq!(encode_version(&decoded, &version), row);
+            let earlier = decode_version(&label(), rung.version(), &row).unwrap();
+            assert_eq!(earlier.epoch, version().epoch);
+            assert_eq!(encode_version(&earlier.rung, &earlier.kept.unwrap()), row);
         }
+    }
+
+    #[test]
+    fn erased_versions_come_back_without_what_opens_them() {
+        let epoch = 0x00ff_ffff_ffff_ffff;
+        for rung in account().rungs().iter().filter(|it| it.version() < 2) {
+            let row = encode_erased(epoch, rung).unwrap();
+            for erased in [VALUE, &version().opening.0] {
+                assert!(!row.windows(erased.len()).any(|part| part == erased));
+            }
+            let earlier = decode_version(&label(), rung.version(), &row).unwrap();
+            assert!(earlier.kept.is_none());
+            assert_eq!(earlier.rung.commitment(), rung.commitment());
+            assert_eq!(encode_erased(earlier.epoch, &earlier.rung).unwrap(), row);
+            for length in 0..row.len() {
+                assert!(
+                    decode_version(&label(), 0, &row[..length]).is_err(),
+                    "{length}"
+                );
+            }
+            let longer = [&row[..], &[0]].concat();
+            assert!(decode_version(&label(), 0, &longer).is_err());
+            for first in 2..=255 {
+                let other = [&[first], &row[1..]].concat();
+                let kept = decode_version(&label(), 0, &other).map(|it| it.kept.is_some());
+                assert_ne!(kept, Ok(false), "{first} does not say that it is erased");
+            }
+        }
+        assert!(encode_erased(epoch + 1, &account().rungs()[0]).is_none());
+        assert!(encode_erased(epoch, &account().rungs()[2]).is_none());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use candor_core::map::{AuditDelta, Leaf};
 use super::account::Account;
 use super::read::StoredHead;
 use super::row::{encode_account, encode_version};
-use super::{FORMAT, HEAD, IDENTITY, PUBLISHED, SECOND, index_key, tile_key, version_key};
+use super::{FORMAT_MIN, HEAD, IDENTITY, PUBLISHED, SECOND, index_key, tile_key, version_key};
 use crate::map::rows;
 use crate::storage::{Batch, Table};
 
@@ -76,20 +76,11 @@ pub fn create(keys: &[u8], config: &[u8], tiles: &[ChangedTile], head: &StoredHe
     batch.put(
         Table::Meta,
         IDENTITY,
-        [&FORMAT.to_be_bytes()[..], keys].concat(),
+        [&FORMAT_MIN.to_be_bytes()[..], keys].concat(),
     );
     batch.put(Table::Records, index_key(0), config);
     put_tiles(&mut batch, tiles);
     batch.put(Table::Meta, HEAD, head.encode());
-    batch
-}
-
-/// Changes the identity of the log. The batch fails if it is not `before` when it is committed.
-pub fn put_identity(before: &[u8], after: &[u8]) -> Batch {
-    let row = |keys: &[u8]| [&FORMAT.to_be_bytes()[..], keys].concat();
-    let mut batch = Batch::new();
-    batch.require_meta(IDENTITY, Some(row(before)));
-    batch.put(Table::Meta, IDENTITY, row(after));
     batch
 }
 

@@ -44,6 +44,7 @@ use crate::metrics::parts::Sources;
 use crate::publisher::{Comparison, Publisher, PublisherError, StatusBoard, WitnessNode};
 use crate::sequencer::admission::Admission;
 use crate::sequencer::commit::Committer;
+use crate::sequencer::erasure::Eraser;
 use crate::sequencer::ladders::Ladders;
 use crate::sequencer::pipeline::Pipeline;
 use crate::sequencer::recovery::{self, RecoveryError};
@@ -198,6 +199,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         config.enrolment_rules(),
         clock.clone(),
     );
+    let (eraser, erasures) = Eraser::new();
     load_ahead(&ledger, &ladders, &shutdown);
     metrics.attach(Sources {
         admission: admission.clone(),
@@ -226,6 +228,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
     let sequencer = Sequencer {
         pipeline: Pipeline::new(tip, committer),
         queue,
+        erasures,
         completed,
         published: Arc::clone(&published),
         pace: config.pace(),
@@ -275,6 +278,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         published: Arc::clone(&published),
         copying: Arc::new(Semaphore::new(1)),
         shutdown: stop.shutdown.clone(),
+        eraser,
     };
     let pages = Pages {
         ledger,

@@ -46,22 +46,27 @@ impl EnrolmentRules {
         now_ms: u64,
     ) -> Result<Result<(), Refusal>, LedgerError> {
         let account = ledger.account(label)?;
-        let Some((mut number, mut version)) = account.newest().cloned() else {
+        let Some((newest, version)) = account.newest() else {
             return Ok(Ok(()));
         };
-        let mut table = Table::Accounts;
-        loop {
+        let waited = self.check_wait(epoch_ms(ledger, version.epoch)?, now_ms);
+        if waited.is_ok() || is_reset(&stored_value(label, &version.value, Table::Accounts)?) {
+            return Ok(waited);
+        }
+        for number in (0..*newest).rev() {
+            let earlier = ledger.version(label, number)?;
             // Records do not go back in time: what is before a version that is old enough, is too.
-            let waited = self.check_wait(epoch_ms(ledger, version.epoch)?, now_ms);
-            if waited.is_ok() || is_reset(&stored_value(label, &version.value, table)?) {
+            let waited = self.check_wait(epoch_ms(ledger, earlier.epoch)?, now_ms);
+            // What was erased may have been a reset. An erasure must not make the next one sooner.
+            let is_reset = match earlier.kept {
+                Some(version) => is_reset(&stored_value(label, &version.value, Table::Versions)?),
+                None => true,
+            };
+            if waited.is_ok() || is_reset {
                 return Ok(waited);
             }
-            let Some(before) = number.checked_sub(1) else {
-                return Ok(Ok(()));
-            };
-            (number, table) = (before, Table::Versions);
-            (version, _) = ledger.version(label, number)?;
         }
+        Ok(Ok(()))
     }
 
     /// Whether a reset may follow one of `reset_ms`. A clock that is behind it has not waited.

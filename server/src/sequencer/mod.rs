@@ -26,6 +26,7 @@ pub mod admission;
 pub mod commit;
 pub mod enrolment;
 pub mod epoch;
+pub mod erasure;
 pub mod ladders;
 pub mod pipeline;
 pub mod recovery;
@@ -43,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use self::admission::{Admitted, Refusal};
 use self::commit::{Outcome, Waiting, refuse_all};
 use self::enrolment::EnrolmentRules;
+use self::erasure::{EraseError, Erasure};
 use self::ladders::Completed;
 use self::pipeline::{Closed, Pipeline};
 use crate::clock::Clock;
@@ -113,6 +115,8 @@ pub struct Sequencer {
     pub pipeline: Pipeline,
     /// Updates that wait.
     pub queue: mpsc::Receiver<Admitted>,
+    /// What the operator wants erased.
+    pub erasures: mpsc::Receiver<Erasure>,
     /// Accounts whose ladders were completed.
     pub completed: mpsc::Receiver<Completed>,
     /// How far publication has come.
@@ -146,6 +150,8 @@ enum Task {
     Epoch(Vec<Admitted>),
     /// Ladders have waited long enough.
     Ladders,
+    /// To erase what opens versions.
+    Erase(Erasure),
     /// To stop.
     Stop,
 }
@@ -194,6 +200,7 @@ impl Sequencer {
             match self.next_task(&mut agenda).await? {
                 Task::Stop => return Ok(()),
                 Task::Ladders => self.store_ladders(&mut agenda).await?,
+                Task::Erase(erasure) => self.erase(erasure, &mut agenda).await?,
                 Task::Epoch(updates) => match self.publication().await {
                     Publication::Near => self.append(updates, &mut agenda).await?,
                     Publication::Late => refuse_all(updates, &Refusal::Unpublished),
@@ -241,6 +248,8 @@ impl Sequencer {
                 outcome = self.pipeline.settle(), if self.pipeline.is_committing() => {
                     agenda.committed(outcome?);
                 }
+                // Before updates: there are few, and each holds up one epoch at most.
+                Some(erasure) = self.erasures.recv() => return Ok(Task::Erase(erasure)),
                 update = self.queue.recv() => match update {
                     Some(update) => {
                         updates.push(update);
@@ -335,6 +344,29 @@ impl Sequencer {
         agenda.epoch_at = now + self.pace.epoch_interval;
         agenda.heartbeat_at = now + self.pace.heartbeat;
         agenda.committed(outcome);
+        Ok(())
+    }
+
+    /// Erases what opens versions, while no epoch is in commit: one may still write their rows.
+    async fn erase(&mut self, erasure: Erasure, agenda: &mut Agenda) -> Result<(), FatalError> {
+        agenda.committed(self.pipeline.settle().await?);
+        let head = self.pipeline.tip().stored_head();
+        let published = self.published.current();
+        let published = published.map(|published| published.signed.epoch());
+        let committer = self.pipeline.committer()?;
+        let answer = match erasure.prepare(&committer.ledger, &head, published) {
+            Ok((erasing, erased)) if erasing.versions == 0 => Ok(erased),
+            Ok((erasing, erased)) => match committer.store(erasing.batch)? {
+                Outcome::Stored => {
+                    committer.metrics.erased(erased.versions);
+                    tracing::info!(versions = erased.versions, "erased what opens versions");
+                    Ok(erased)
+                }
+                Outcome::NotStored => Err(EraseError::NotStored),
+            },
+            Err(error) => Err(error),
+        };
+        erasure.answer(answer);
         Ok(())
     }
 

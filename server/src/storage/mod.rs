@@ -24,6 +24,7 @@ mod fjall;
 mod memory;
 mod open;
 mod range;
+mod rewrite;
 mod sled;
 
 pub use batch::{Batch, LimitError};
@@ -31,6 +32,7 @@ pub use fjall::FjallStorage;
 pub use memory::{CommitFault, MemoryStorage, ReadFault};
 pub use open::{Engine, OpenError, StoreOptions};
 pub use range::{KeyRange, Order};
+pub use rewrite::{RewriteError, rewrite};
 pub use sled::SledStorage;
 
 use std::error::Error as StdError;

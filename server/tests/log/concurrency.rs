@@ -326,10 +326,10 @@ async fn calls_that_are_cancelled_leave_nothing_half_done() {
     let found = server.look_up(ALICE, Query::GREATEST).await;
     assert_eq!(found.greatest(), Some(greatest));
     let newest = found.newest().unwrap();
-    assert_eq!(newest.value(), value(ALICE, newest.version()));
+    assert_eq!(newest.value(), Some(&value(ALICE, newest.version())[..]));
     for label in &streamed {
         if let Some(newest) = server.look_up(label, Query::GREATEST).await.newest() {
-            assert_eq!(newest.value(), value(label, 0));
+            assert_eq!(newest.value(), Some(&value(label, 0)[..]));
         }
     }
     server.stop().await;

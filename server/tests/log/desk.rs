@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candor_core::account::Label;
-use candor_core::answer::{AccountProofError, Query};
+use candor_core::answer::{AccountProofError, Query, VerifiedAccount};
 use candor_core::crypto::VrfSecretKey;
 use candor_core::epoch::EpochRecord;
 use candor_server::head::SignedHead;
@@ -35,15 +35,26 @@ impl Desk {
         head: &SignedHead,
         label: &str,
     ) -> Result<Result<Found, AccountProofError>, LedgerError> {
-        let label = Label::parse(label).unwrap();
-        let query = Query::GREATEST;
-        let proof = prove_account(&self.ledger, &self.ladders, head, &label, &query)?;
-        let root = EpochRecord::decode(&head.record).unwrap().prefix_tree;
-        let vrf = self.vrf.public_key();
-        let verified = proof.verify(label.as_bytes(), &query, vrf, &root);
+        let verified = self.ask_for(head, label, &Query::GREATEST)?;
         Ok(verified.map(|account| {
-            let newest = account.newest().map(|newest| newest.value().to_vec());
+            let newest = account
+                .newest()
+                .map(|newest| newest.value().expect("it is opened").to_vec());
             (account.greatest(), newest.unwrap_or_default())
         }))
+    }
+
+    /// What a device says to the answer to a query.
+    pub fn ask_for(
+        &self,
+        head: &SignedHead,
+        label: &str,
+        query: &Query,
+    ) -> Result<Result<VerifiedAccount, AccountProofError>, LedgerError> {
+        let label = Label::parse(label).unwrap();
+        let proof = prove_account(&self.ledger, &self.ladders, head, &label, query)?;
+        let root = EpochRecord::decode(&head.record).unwrap().prefix_tree;
+        let vrf = self.vrf.public_key();
+        Ok(proof.verify(label.as_bytes(), query, vrf, &root))
     }
 }

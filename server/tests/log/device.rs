@@ -27,7 +27,7 @@ async fn what_a_device_is_answered_verifies() {
 
     // Newest version, history in pages, a label that does not exist.
     let newest = server.look_up(ALICE, Query::GREATEST).await;
-    assert_eq!(newest.newest().unwrap().value(), value(ALICE, 4));
+    assert_eq!(newest.newest().unwrap().value(), Some(&value(ALICE, 4)[..]));
     for from in [0, 2, 4] {
         let page = Query {
             from_version: Some(from),
@@ -39,7 +39,7 @@ async fn what_a_device_is_answered_verifies() {
                 .opened()
                 .iter()
                 .find(|opened| opened.version() == version);
-            assert_eq!(opened.unwrap().value(), value(ALICE, version));
+            assert_eq!(opened.unwrap().value(), Some(&value(ALICE, version)[..]));
         }
     }
     assert_eq!(

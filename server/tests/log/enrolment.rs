@@ -8,6 +8,7 @@ use candor_core::account::{AccountState, Device, Label, VerifiedState, VerifiedV
 use candor_core::crypto::Ed25519SecretKey;
 use candor_core::epoch::EpochRecord;
 use candor_server::sequencer::admission::{Refusal, SubmitError};
+use candor_server::sequencer::erasure::Scope;
 use candor_server::storage::CommitFault;
 
 use super::harness::{EAGER, Process, World, binding, device, value};
@@ -117,6 +118,25 @@ async fn a_second_reset_waits_for_the_cooldown_and_nothing_else_does() {
     process.stop().await.unwrap();
     let apart_ms = record_ms(&world, second) - record_ms(&world, first);
     assert_eq!(apart_ms, COOLDOWN_S * 1000);
+    world.check_store();
+}
+
+#[tokio::test]
+async fn an_erased_reset_still_holds_up_the_next() {
+    let world = world();
+    let process = world.start(EAGER);
+    let mut alice = Person::new(1);
+    for made in [alice.update(), alice.reset(), alice.update()] {
+        submit(&process, &made).await.unwrap();
+    }
+    process.newest().await.unwrap();
+    let label = Label::parse(ALICE).unwrap();
+    process.eraser.erase(label, Scope::Before(2)).await.unwrap();
+    let next = alice.reset();
+    assert_eq!(submit(&process, &next).await, cooldown(COOLDOWN_S));
+    wait(&world, COOLDOWN_S);
+    submit(&process, &next).await.unwrap();
+    process.stop().await.unwrap();
     world.check_store();
 }
 

@@ -65,7 +65,7 @@ async fn log() -> World {
 }
 
 /// Waits until the rows have all search keys of a label's ladder, with their proofs.
-async fn ladder_stored(world: &World, label: &str) {
+pub async fn ladder_stored(world: &World, label: &str) {
     let label = Label::parse(label).unwrap();
     let deadline = tokio::time::Instant::now() + LONG;
     while !world.ledger().account(&label).unwrap().is_complete() {

@@ -26,6 +26,7 @@ use candor_server::sequencer::admission::{Admission, Admitted, SubmitError};
 use candor_server::sequencer::commit::Committer;
 use candor_server::sequencer::enrolment::EnrolmentRules;
 use candor_server::sequencer::epoch::Tip;
+use candor_server::sequencer::erasure::Eraser;
 use candor_server::sequencer::ladders::{Completed, Ladders};
 use candor_server::sequencer::pipeline::Pipeline;
 use candor_server::sequencer::recovery::{self, RecoveryError};
@@ -221,6 +222,7 @@ impl World {
         let published = Arc::new(PublishedHead::starting_at(tip.size));
         let (signed_sender, signed) = watch::channel(None);
         let (shutdown, halt) = (CancellationToken::new(), CancellationToken::new());
+        let (eraser, erasures) = Eraser::new();
         let committer = Committer {
             ledger: inlet.ledger,
             signer: Arc::clone(&self.signer),
@@ -234,6 +236,7 @@ impl World {
         let sequencer = Sequencer {
             pipeline: Pipeline::new(tip, committer),
             queue: inlet.queue,
+            erasures,
             completed: inlet.completed,
             published: Arc::clone(&published),
             pace,
@@ -246,6 +249,7 @@ impl World {
         let sequencing = tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()));
         Ok(Process {
             admission: inlet.admission,
+            eraser,
             desk,
             signed,
             published,
@@ -331,6 +335,7 @@ pub struct Inlet {
 /// A running sequencer.
 pub struct Process {
     pub admission: Admission,
+    pub eraser: Eraser,
     /// Lookups with what the process keeps in memory.
     pub desk: Desk,
     pub signed: watch::Receiver<Option<Arc<SignedHead>>>,

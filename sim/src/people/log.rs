@@ -141,9 +141,10 @@ impl Log {
         let logged = Logged {
             version,
             commitment: Commitment::new(&Opening([0; 16]), label.as_bytes(), version, &value),
-            value,
+            value: Some(value),
         };
-        let decoded = UnverifiedValue::decode(&logged.value).ok();
+        let decoded = logged.value.as_deref();
+        let decoded = decoded.and_then(|value| UnverifiedValue::decode(value).ok());
         let entry = Entry {
             label: label.clone(),
             verified: decoded.and_then(|value| value.verify(label).ok()),

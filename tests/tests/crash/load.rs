@@ -324,7 +324,7 @@ impl Load {
             assert!(history.len() >= acknowledged as usize);
             for (version, found) in (0..).zip(&history) {
                 assert_eq!(found.version(), version);
-                assert_eq!(found.value(), &account.value(version));
+                assert_eq!(found.value(), Some(&account.value(version)));
             }
         }
     }

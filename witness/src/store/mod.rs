@@ -132,6 +132,12 @@ pub enum StoreError {
     /// The database failed: the environment is at fault.
     #[error("the database failed")]
     Database(#[source] Box<redb::Error>),
+    /// A newer program wrote the database.
+    #[error("the database has format {found}, written by a newer program; use that one")]
+    Format {
+        /// The database's format.
+        found: u64,
+    },
     /// The database holds what this version did not write.
     #[error("the database's entry for {origin} is damaged")]
     Damaged {
@@ -211,7 +217,9 @@ pub fn create(paths: &Paths) -> Result<(), StoreError> {
 /// [`StoreError`]: the witness is running, or the environment fails.
 pub(crate) fn clear_alarms(paths: &Paths, origin: &str) -> Result<(), StoreError> {
     let _lock = InstanceLock::acquire(&paths.lock)?;
-    tables::clear_alarms(&Database::open(&paths.database)?, origin)
+    let database = Database::open(&paths.database)?;
+    tables::check_format(&database)?;
+    tables::clear_alarms(&database, origin)
 }
 
 impl Store {
@@ -242,6 +250,7 @@ impl Store {
         let lock = InstanceLock::acquire(&paths.lock)?;
         let anchor = anchor::read(&paths.anchor)?;
         let database = Arc::new(Database::open(&paths.database)?);
+        tables::check_format(&database)?;
         let mut files = files::Files {
             database: Arc::clone(&database),
             anchor: anchor::AnchorFile::new(paths.anchor.clone()),

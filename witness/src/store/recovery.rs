@@ -48,9 +48,11 @@ impl Stopped {
             }
             Err(error) => return Err(error.into()),
         };
+        let database = Arc::new(Database::open(&paths.database)?);
+        tables::check_format(&database)?;
         Ok(Self {
             files: Files {
-                database: Arc::new(Database::open(&paths.database)?),
+                database,
                 anchor: anchor::AnchorFile::new(paths.anchor.clone()),
             },
             anchor,

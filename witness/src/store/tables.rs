@@ -21,9 +21,13 @@ const MAP_ALARMS: TableDefinition<&str, &str> = TableDefinition::new("map_alarms
 const MAPS: TableDefinition<&str, &[u8]> = TableDefinition::new("maps");
 /// Origin to [`Row`].
 const QUARANTINES: TableDefinition<&str, &[u8]> = TableDefinition::new("quarantines");
-/// [`GENERATION`] and [`BLIND`] to numbers.
+/// [`FORMAT`], [`GENERATION`] and [`BLIND`] to numbers.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
+/// What a program must know to read the database: [`KNOWN_FORMAT`]. The first databases of it do
+/// not say so.
+const FORMAT: &str = "format";
+const KNOWN_FORMAT: u64 = 1;
 /// How many groups of changes moved a log.
 const GENERATION: &str = "generation";
 /// Not 0 if logs of which nothing is known may have been cosigned all the same.
@@ -37,8 +41,20 @@ pub fn create(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(MAP_ALARMS)?;
     transaction.open_table(MAPS)?;
     transaction.open_table(QUARANTINES)?;
-    transaction.open_table(META)?.insert(GENERATION, 0)?;
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(FORMAT, KNOWN_FORMAT)?;
+    meta.insert(GENERATION, 0)?;
+    drop(meta);
     Ok(transaction.commit()?)
+}
+
+/// Refuses a database that a newer program wrote.
+pub fn check_format(database: &Database) -> Result<(), StoreError> {
+    let meta = database.begin_read()?.open_table(META)?;
+    match meta.get(FORMAT)?.map(|format| format.value()) {
+        None | Some(KNOWN_FORMAT) => Ok(()),
+        Some(found) => Err(StoreError::Format { found }),
+    }
 }
 
 /// Begins a transaction that is on disk when its commit returns.

@@ -12,6 +12,7 @@ use super::*;
 use crate::points::Point;
 use crate::trees::{ORIGIN, log_signer};
 
+mod formats;
 mod model;
 mod recovery;
 

@@ -109,7 +109,11 @@ impl Machine {
             return;
         }
         self.dirty.insert(Entry::Alerts);
-        if kind == AlertKind::OwnUnexpectedVersion {
+        let is_of_versions = matches!(
+            kind,
+            AlertKind::OwnUnexpectedVersion | AlertKind::OwnHistoryErased
+        );
+        if is_of_versions {
             // For this device: at the others the person has not seen it yet.
             self.own.accepted = self.own.newest;
             self.own.unexplained_s = None;

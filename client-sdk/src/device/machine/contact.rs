@@ -307,7 +307,7 @@ impl Machine {
             None => about == label,
             Some((tag, _)) => tag == PrimaryTag::of(about),
         };
-        let VerifiedValue::State(state) = newest.value(about)? else {
+        let Some(VerifiedValue::State(state)) = newest.value(about)? else {
             return Ok(None);
         };
         let key_hash = state.state().account_key.map(|key| key.hash());
@@ -399,6 +399,7 @@ impl Machine {
             AlertKind::ContactCodeChanged,
             AlertKind::ContactReset,
             AlertKind::ContactMoved,
+            AlertKind::ContactHistoryErased,
             AlertKind::ContactCodeDiffers,
         ] {
             self.resolve(subject, kind);

@@ -151,16 +151,19 @@ impl Machine {
             self.own.unexplained_s = since_s;
             self.dirty.insert(Entry::Own);
         }
-        let kinds = [
-            AlertKind::OwnUnexpectedVersion,
-            AlertKind::OwnUnrecognisedDevice,
-        ];
         // Before a reset is in the log, what is there is the lost key's, devices included.
         let key = found.state().and_then(|state| state.state().account_key);
         let is_lost = key.is_some() && key != self.me.key().map(|key| own_key(&key));
         let is_being_reset = is_lost && doubt.is_none() && self.own.pending.is_some();
         let strangers = found.strangers.clone().filter(|_| !is_being_reset);
-        for (kind, finding) in kinds.into_iter().zip([doubt, strangers]) {
+        let doubt_of = |kind| doubt.clone().filter(|found| found.kind == kind);
+        let [unexpected, erased] = [AlertKind::OwnUnexpectedVersion, AlertKind::OwnHistoryErased];
+        let found = [
+            (unexpected, doubt_of(unexpected)),
+            (erased, doubt_of(erased)),
+            (AlertKind::OwnUnrecognisedDevice, strangers),
+        ];
+        for (kind, finding) in found {
             match (finding, since_s) {
                 (None, _) => self.resolve_if_open(kind),
                 (Some(_), Some(since_s)) if !has_passed(now_s, since_s, UNEXPLAINED_AFTER_S) => {}
@@ -207,7 +210,10 @@ impl Machine {
         let kind = AlertKind::OwnMissingUpdate;
         let of_version = logged.iter().find(|it| it.version == pending.version);
         let is_settled = match of_version {
-            Some(it) => value_hash(&it.value) == pending.value_hash,
+            Some(it) => {
+                let value = it.value.as_deref();
+                value.is_some_and(|value| value_hash(value) == pending.value_hash)
+            }
             // The base is what was seen before.
             None => logged
                 .first()
@@ -316,9 +322,11 @@ fn look(
     let mut moved = None;
     let mut leads = None;
     for each in logged {
+        // The first one was looked at before. What was erased since may have led elsewhere.
         let leads_to_us = match each.value(label)? {
-            VerifiedValue::Binding(binding) => binding.primary() == own,
-            VerifiedValue::State(_) => false,
+            Some(VerifiedValue::Binding(binding)) => binding.primary() == own,
+            Some(VerifiedValue::State(_)) => false,
+            None => known == Some(each.version),
         };
         leads = leads_to_us.then_some(each.version);
         if !leads_to_us {

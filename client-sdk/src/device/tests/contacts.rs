@@ -185,7 +185,7 @@ fn a_state_with_a_broken_signature_is_no_value_of_the_account() {
     let (mut alice, _) = alice_and_bob(&mut log);
     alice.check(&mut log, BOB).unwrap();
     let mut broken = logged(1, &forged(&log, BOB, 2, |_| {}));
-    *broken.value.last_mut().unwrap() ^= 1;
+    *broken.value.as_mut().unwrap().last_mut().unwrap() ^= 1;
     log.accounts.get_mut(&label(BOB)).unwrap().push(broken);
     assert_eq!(alice.check(&mut log, BOB), Err(Trouble::ValueInvalid));
     assert_eq!(alice.told(), [AlertKind::ContactCodeChanged]);

@@ -38,7 +38,7 @@ pub fn logged(version: u32, value: &VerifiedValue) -> Logged {
     Logged {
         version,
         commitment: Commitment::new(&Opening([0; 16]), label, version, &bytes),
-        value: bytes,
+        value: Some(bytes),
     }
 }
 
@@ -63,7 +63,7 @@ impl Log {
     /// The newest value of a label.
     pub fn newest(&self, label: &Label) -> Option<VerifiedValue> {
         let newest = self.accounts.get(label)?.last()?;
-        newest.value(label).ok()
+        newest.value(label).ok().flatten()
     }
 
     pub fn state(&self, label: &Label) -> AccountState {
@@ -78,6 +78,12 @@ impl Log {
         let versions = self.accounts.entry(value.label().clone()).or_default();
         let version = u32::try_from(versions.len()).unwrap();
         versions.push(logged(version, value));
+    }
+
+    /// Erases what a version held.
+    pub fn erase(&mut self, label: &Label, version: u32) {
+        let versions = self.accounts.get_mut(label).unwrap();
+        versions[version as usize].value = None;
     }
 
     pub fn answer(&mut self, question: Question) -> Answer {

@@ -6,6 +6,7 @@
 mod alerts;
 mod comparing;
 mod contacts;
+mod erased;
 mod found;
 mod gossip;
 mod log;

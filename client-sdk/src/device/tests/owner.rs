@@ -182,7 +182,7 @@ fn a_version_that_cannot_be_read_hides_nothing_behind_it() {
     let versions = log.accounts.get_mut(&label(ALICE)).unwrap();
     let mut garbage = versions.last().unwrap().clone();
     garbage.version += 1;
-    garbage.value = vec![3];
+    garbage.value = Some(vec![3]);
     versions.push(garbage);
     next_day(&mut first, &mut log);
     assert_eq!(first.told(), [AlertKind::OwnUnexpectedVersion]);

@@ -1,0 +1,158 @@
+//! What a device says of versions that the log erased.
+
+use candor_core::account::{AccountState, VerifiedValue};
+use candor_core::crypto::Commitment;
+
+use super::log::*;
+use crate::device::*;
+
+/// Logs what nobody of the account made: a state after the newest one, signed with this seed.
+fn intrude(log: &mut Log, of: &str, seed: u8, change: impl FnOnce(&mut AccountState)) {
+    let Some(VerifiedValue::State(newest)) = log.newest(&label(of)) else {
+        panic!("no state")
+    };
+    let mut next = newest.successor().unwrap();
+    change(&mut next);
+    let next = next.sign(&label(of), &key(seed)).unwrap();
+    log.force(&VerifiedValue::State(next));
+}
+
+fn next_day(phone: &mut Phone, log: &mut Log) {
+    phone.now_s += CHECK_INTERVAL_S;
+    phone.tick(log);
+    phone.now_s += 600;
+    phone.tick(log);
+}
+
+/// Statement 8.
+#[test]
+fn what_was_erased_before_a_contact_was_checked_is_told_and_voids_the_mark() {
+    let mut log = Log::default();
+    let (mut alice, mut bob) = alice_and_bob(&mut log);
+    verify(&mut log, &mut alice, &mut bob);
+    // Another key for a while, and back: then the entry goes.
+    let old = log.state(&label(BOB)).account_key;
+    intrude(&mut log, BOB, 66, |state| state.reset = old);
+    let swapped = log.state(&label(BOB)).account_key;
+    intrude(&mut log, BOB, 2, |state| state.reset = swapped);
+    log.erase(&label(BOB), 1);
+    let view = alice.check(&mut log, BOB).unwrap();
+    assert_eq!(view.level, Level::Automatic);
+    assert_eq!(alice.told(), [AlertKind::ContactHistoryErased]);
+    alice.restart();
+    next_day(&mut alice, &mut log);
+    assert_eq!(alice.told(), [], "once");
+    assert_eq!(
+        alice.alerts(),
+        [AlertKind::ContactHistoryErased],
+        "it stays"
+    );
+    // Comparing codes again is acting on it.
+    verify(&mut log, &mut alice, &mut bob);
+    assert_eq!(alice.check(&mut log, BOB).unwrap().level, Level::Verified);
+    assert_eq!(alice.alerts(), []);
+}
+
+/// Statement 8.
+#[test]
+fn keys_that_are_others_after_an_erasure_are_told_as_such_too() {
+    let mut log = Log::default();
+    let (mut alice, mut bob) = alice_and_bob(&mut log);
+    verify(&mut log, &mut alice, &mut bob);
+    let old = log.state(&label(BOB)).account_key;
+    intrude(&mut log, BOB, 66, |state| state.reset = old);
+    intrude(&mut log, BOB, 66, |_| {});
+    log.erase(&label(BOB), 1);
+    alice.check(&mut log, BOB).unwrap();
+    let mut told = alice.told();
+    told.sort();
+    let expected = [
+        AlertKind::ContactCodeChanged,
+        AlertKind::ContactHistoryErased,
+    ];
+    assert_eq!(told, expected);
+}
+
+/// Statement 8.
+#[test]
+fn what_was_seen_before_it_was_erased_needs_no_alert() {
+    let mut log = Log::default();
+    let (mut alice, mut bob) = alice_and_bob(&mut log);
+    verify(&mut log, &mut alice, &mut bob);
+    bob.edit(&mut log, Edit::AddDevice(phone(22))).unwrap();
+    alice.check(&mut log, BOB).unwrap();
+    log.erase(&label(BOB), 0);
+    assert_eq!(alice.check(&mut log, BOB).unwrap().level, Level::Verified);
+    assert_eq!(alice.told(), []);
+    assert_eq!(bob.self_check(&mut log), Ok(true));
+    assert_eq!(bob.told(), []);
+    // Nor does a contact that is saved only now, nor its owner who goes on.
+    let mut carol = Phone::enrolled(&mut log, CAROL, 3, 3);
+    carol.save(&mut log, BOB);
+    carol.check(&mut log, BOB).unwrap();
+    assert_eq!(carol.told(), []);
+    bob.edit(&mut log, Edit::RemoveDevice(vec![22])).unwrap();
+    log.erase(&label(BOB), 1);
+    next_day(&mut bob, &mut log);
+    assert_eq!(bob.told(), []);
+    // Alice cannot tell any more how the newest version came about.
+    assert_eq!(alice.check(&mut log, BOB).unwrap().level, Level::Automatic);
+    assert_eq!(alice.told(), [AlertKind::ContactHistoryErased]);
+}
+
+/// Statement 13.
+#[test]
+fn an_own_version_that_was_erased_unseen_is_told() {
+    let mut log = Log::default();
+    let mut alice = Phone::enrolled(&mut log, ALICE, 1, 1);
+    intrude(&mut log, ALICE, 1, |state| state.devices.push(phone(66)));
+    intrude(&mut log, ALICE, 1, |state| drop(state.devices.pop()));
+    // What is left to be seen was made by nobody that is known; so it is the graver alert.
+    log.erase(&label(ALICE), 1);
+    next_day(&mut alice, &mut log);
+    assert_eq!(alice.told(), [AlertKind::OwnUnexpectedVersion]);
+    alice.acknowledge(&mut log, &Subject::Own, AlertKind::OwnUnexpectedVersion);
+    next_day(&mut alice, &mut log);
+    assert_eq!(alice.alerts(), []);
+    assert_eq!(alice.told(), []);
+}
+
+/// Statement 13.
+#[test]
+fn an_own_version_before_one_of_the_own_devices_is_told_if_it_was_erased() {
+    let mut log = Log::default();
+    let mut first = Phone::enrolled(&mut log, ALICE, 1, 1);
+    first.edit(&mut log, Edit::AddDevice(phone(9))).unwrap();
+    let mut second = Phone::new(identity(ALICE, 9, Some(1)));
+    second.merge(&mut log, &first);
+    log.erase(&label(ALICE), 0);
+    next_day(&mut second, &mut log);
+    assert_eq!(second.told(), [], "it was explained before");
+    // A version of somebody else's that went, and one of the own devices after it.
+    intrude(&mut log, ALICE, 1, |_| {});
+    let newest = log.accounts[&label(ALICE)].last().unwrap().version;
+    next_day(&mut first, &mut log);
+    assert_eq!(first.told(), [AlertKind::OwnUnexpectedVersion]);
+    first.acknowledge(&mut log, &Subject::Own, AlertKind::OwnUnexpectedVersion);
+    first.edit(&mut log, Edit::Publish).unwrap();
+    log.erase(&label(ALICE), newest);
+    second.merge(&mut log, &first);
+    next_day(&mut second, &mut log);
+    assert_eq!(second.told(), [AlertKind::OwnHistoryErased]);
+    assert_eq!(second.self_check(&mut log), Ok(false));
+    second.acknowledge(&mut log, &Subject::Own, AlertKind::OwnHistoryErased);
+    next_day(&mut second, &mut log);
+    assert_eq!(second.alerts(), []);
+}
+
+/// Statement 13.
+#[test]
+fn an_erased_version_is_still_held_against_what_was_seen() {
+    let mut log = Log::default();
+    let mut alice = Phone::enrolled(&mut log, ALICE, 1, 1);
+    assert_eq!(alice.self_check(&mut log), Ok(true));
+    intrude(&mut log, ALICE, 1, |_| {});
+    log.erase(&label(ALICE), 0);
+    log.accounts.get_mut(&label(ALICE)).unwrap()[0].commitment = Commitment([7; 32]);
+    assert_eq!(alice.self_check(&mut log), Err(Trouble::HistoryChanged));
+}
