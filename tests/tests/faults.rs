@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
+#[path = "faults/backup.rs"]
+mod backup;
+
 use std::time::Duration;
 
 use axum::Router;

@@ -6,8 +6,8 @@
 //! applies a [`Batch`] to all its tables or to none, and when it returns `Ok` the batch survives
 //! any crash. Reads see committed batches only, and see them in order: whoever has read a row of a
 //! batch finds the other rows of it too. One [`Storage::scan`], and one [`Storage::scan_all`], sees
-//! one state, whatever is committed meanwhile. There are no snapshots across calls: the server's rows carry their epoch,
-//! so a reader ignores what is newer than the head it answers for.
+//! one state, whatever is committed meanwhile. There are no snapshots across calls: the server's
+//! rows carry their epoch, so a reader ignores what is newer than the head it answers for.
 //!
 //! What a failed commit means is told by types. After [`NotCommitted`] the store is as it was.
 //! After [`OutcomeUnknown`] nobody knows, not even the engine: it refuses every further call, and

@@ -297,8 +297,8 @@ type Part = Result<(BTreeMap<Vec<u8>, Vec<u8>>, Option<Range>), ReadError>;
 const PART_ROWS_MIN: usize = 32;
 const PART_ROWS_MAX: usize = 2048;
 
-/// Most bytes that are kept of what was replaced while a scan goes on: the memory that a copy of the
-/// whole store may take. A copy that needs more fails, and the scan may be made again.
+/// Most bytes that are kept of what was replaced while a scan goes on: the memory that a copy of
+/// the whole store may take. A copy that needs more fails, and the scan may be made again.
 const HISTORY_BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 512 << 20 };
 
 /// The engine's directory in the store's, its files in that, and our lock.
