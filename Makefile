@@ -1,12 +1,13 @@
 # Every target does its own set-up. `make help` lists them.
 
-.PHONY: help bench bench-device bench-engines bench-peers bench-scale bench-witness crash-test demo interop \
-	config-docs run scenarios simulate simulate-devices test test-otel vectors fmt lint lint-deploy doc build \
-	peers tools
+.PHONY: help bench bench-device bench-engines bench-load bench-peers bench-scale bench-witness \
+	config-docs crash-test demo interop run scenarios simulate simulate-devices soak test test-otel \
+	vectors fmt lint lint-deploy doc build peers tools
 
 CARGO ?= cargo
 ACCOUNTS ?= 10000,100000,1000000
 ROUNDS ?= 200
+SECONDS ?= 600
 SEEDS ?= 20000
 export CARGO_TERM_COLOR ?= auto
 
@@ -37,6 +38,11 @@ test-otel: ## Sends spans to a collector
 
 crash-test: build ## Kills a server, and a witness, ROUNDS times (200) under load; checks all each time
 	CANDOR_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture
+
+# CANDOR_SOAK_SEED repeats a run, as far as the machine is as fast as it was.
+soak: build ## Loads, kills and hangs a log and its witnesses for SECONDS (600); checks all at the end
+	CANDOR_SOAK_SECONDS=$(SECONDS) $(CARGO) test --locked -p candor-tests --test crash -- --nocapture \
+		under_load_and_failures
 
 simulate: ## Simulates log, witnesses and devices with SEEDS seeds (20000), or with one SEED
 	@$(CARGO) run --quiet --locked -p candor-sim --bin simulate -- \
@@ -91,6 +97,12 @@ bench-peers: ## Compares with crate akd, side by side; results in target/bench/p
 
 bench-engines: ## Measures the storage engines (some minutes; ARGUMENTS="--accounts 50000" is less)
 	$(CARGO) run --release --locked -p candor-benches --bin engines -- $(ARGUMENTS)
+
+# Real programs with the settings of a release. ACCOUNTS=100000 takes some minutes.
+bench-load: ## Measures lookups through gRPC beside empty calls; results in target/bench/load.json
+	$(CARGO) build --release --locked -p candor-server -p candor-witness -p candor --bins
+	$(CARGO) bench --locked -p candor-benches --bench load -- \
+		--accounts $(if $(filter file,$(origin ACCOUNTS)),1000000,$(ACCOUNTS)) $(ARGUMENTS)
 
 bench-scale: ## Measures map and store up to 10 million accounts; results in target/bench/scale.json
 	$(CARGO) bench --locked -p candor-benches --bench scale -- $(ARGUMENTS)

@@ -30,6 +30,17 @@ fn clock(id: ClockId) -> Duration {
     time.expect("time on a processor is not negative")
 }
 
+/// Time that another process has spent on processors.
+pub fn processor_time_of(process: u32) -> Duration {
+    let path = format!("/proc/{process}/stat");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The name of the program, which comes second, may hold anything but ends with the last bracket.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
 /// Bytes that this process had written to storage.
 pub fn written_bytes() -> u64 {
     field("/proc/self/io", "write_bytes:")

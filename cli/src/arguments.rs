@@ -10,7 +10,7 @@ use candor_host::durable;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    audit, evidence, history, import, init, lookup, monitor, proof, register, update,
+    audit, evidence, history, import, init, load, lookup, monitor, proof, register, update,
 };
 use crate::device;
 
@@ -72,6 +72,7 @@ pub enum Command {
     /// in place of a messenger. Or stories of people and their devices.
     #[command(subcommand, after_help = device::AFTER_HELP)]
     Device(device::Command),
+    Load(load::Arguments),
     /// Registers the people of an existing directory.
     #[command(subcommand)]
     Import(import::Command),

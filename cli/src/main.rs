@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::output::Exit;
 
@@ -49,10 +49,11 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::system)?;
+    let ends_itself = matches!(arguments.command, Command::Load(_));
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = commands::run(arguments) => outcome,
-            signal = tokio::signal::ctrl_c() => signal
+            signal = tokio::signal::ctrl_c(), if !ends_itself => signal
                 .map(|()| Exit::Interrupted)
                 .map_err(Failure::system),
         }

@@ -15,6 +15,7 @@ use candor_host::durable;
 use candor_host::key_file::{self, KeyKind, SecretSeed};
 use candor_sdk::{Client, ClientConfig, FileStore};
 use serde::Deserialize;
+use tonic::metadata::{Ascii, MetadataValue};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -178,13 +179,18 @@ impl Profile {
 
     /// How the server is reached, and what it is shown.
     pub fn client_config(&self) -> Result<ClientConfig, Failure> {
+        self.client_config_at(&self.config.server)
+    }
+
+    /// The same for a server elsewhere.
+    pub fn client_config_at(&self, server: &str) -> Result<ClientConfig, Failure> {
         let Config {
             root_certificate,
             client_certificate,
             client_key,
             ..
         } = &self.config;
-        let mut config = ClientConfig::new(&self.config.server, self.trust.clone());
+        let mut config = ClientConfig::new(server, self.trust.clone());
         if let Some(path) = root_certificate {
             config = config.with_root_certificate(&self.read(path)?);
         }
@@ -233,6 +239,13 @@ impl Profile {
         };
         let bytes = self.read(path)?;
         Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
+    }
+
+    /// The token as calls carry it.
+    pub fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, Failure> {
+        let value = |token: String| format!("Bearer {token}").parse();
+        let value = self.token()?.map(value).transpose();
+        value.map_err(|_| Failure::from(candor_sdk::Error::Token))
     }
 
     /// Makes an account key and keeps it, readable by its owner only.

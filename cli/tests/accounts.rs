@@ -273,3 +273,59 @@ fn a_profile_refuses_a_policy_that_nobody_checks() {
     candor(&named).fails(6, "profile-invalid");
     assert!(!world.path("careless").exists());
 }
+
+#[test]
+fn load_is_measured_and_answers_are_verified() {
+    let world = World::start();
+    let server = world.endpoint.as_str();
+    // Nobody is registered, which is proved too; updates would register.
+    let few = [
+        "load",
+        server,
+        "--accounts",
+        "30",
+        "--duration",
+        "1",
+        "--warm-up",
+        "0",
+    ];
+    let lookups = ["--mix", "lookup=1", "--verify", "1", "--concurrency", "2"];
+    let flat_out = world.json(0, &[&few[..], &lookups].concat());
+    assert_eq!(flat_out["loop_kind"], "closed");
+    assert!(flat_out["verified"].as_u64().unwrap() > 0);
+    assert_eq!(flat_out["errors"], json!([]));
+
+    let mixed = [
+        "--prepare",
+        "--rate",
+        "60",
+        "--verify",
+        "0.5",
+        "--seed",
+        "1",
+    ];
+    let at_rate = world.json(0, &[&few[..], &mixed].concat());
+    assert_eq!(at_rate["loop_kind"], "open");
+    let calls = at_rate["operations"].as_array().unwrap().iter();
+    let calls: u64 = calls.map(|it| it["calls"].as_u64().unwrap()).sum();
+    assert_eq!((calls, &at_rate["not_started"]), (60, &json!(0)));
+    assert_eq!(
+        (&at_rate["refused"], &at_rate["errors"]),
+        (&json!(0), &json!([]))
+    );
+    let found = world.json(0, &["lookup", "acct:load0000000029"]);
+    assert_eq!(found["label"], "acct:load0000000029");
+
+    let text = world.run(&[&few[..], &lookups].concat());
+    assert_eq!(text.exit, 0, "{}", text.stderr);
+    assert!(
+        text.stdout.contains("one after the other"),
+        "{}",
+        text.stdout
+    );
+    world
+        .run(&["load", "http://127.0.0.1:1"])
+        .fails(2, "unreachable");
+    let wrong = world.run(&["load", server, "--mix", "sleep=1"]);
+    assert_eq!((wrong.exit, wrong.stdout.as_str()), (1, ""));
+}

@@ -127,7 +127,7 @@ impl ClientConfig {
     }
 
     /// Whether a policy cannot be met by Ed25519 signatures alone.
-    pub(crate) fn needs_post_quantum(&self) -> bool {
+    pub fn needs_post_quantum(&self) -> bool {
         let is_classical = |algorithm| algorithm != Algorithm::MlDsa44;
         let needs = |policy: &Policy| {
             let mut logs = policy.logs().iter();

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use candor_core::Hash;
-use candor_core::answer::HeadProof;
 use candor_core::epoch::Record;
 use candor_core::log::{leaf_hash, verify_inclusion};
 use candor_core::note::{SignatureLine, SignedNote, VerifierKey};
+use candor_proto::{Bytes, hashes_to_wire, v1};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -101,11 +101,11 @@ impl SignedHead {
     }
 
     /// The head as devices get it, with these signatures.
-    fn proof(&self, note: &SignedNote) -> HeadProof {
-        HeadProof {
-            checkpoint: note.to_bytes(),
-            record: self.record.clone(),
-            inclusion: self.inclusion.clone(),
+    fn to_wire(&self, note: &SignedNote) -> v1::Head {
+        v1::Head {
+            checkpoint: note.to_bytes().into(),
+            record: Bytes::copy_from_slice(&self.record),
+            inclusion: hashes_to_wire(&self.inclusion),
         }
     }
 }
@@ -119,8 +119,8 @@ pub struct PublishedSecond {
     pub lines: usize,
     /// When its quorum was met, in POSIX seconds.
     pub published_s: u64,
-    full: Vec<u8>,
-    compact: Vec<u8>,
+    full: Bytes,
+    compact: Bytes,
 }
 
 impl PublishedSecond {
@@ -130,13 +130,13 @@ impl PublishedSecond {
             size,
             lines: note.signatures().len(),
             published_s,
-            full: note.to_bytes(),
-            compact: without(note, large).to_bytes(),
+            full: note.to_bytes().into(),
+            compact: without(note, large).to_bytes().into(),
         }
     }
 
     /// The note for a device, with or without post-quantum signatures.
-    pub fn checkpoint(&self, post_quantum: bool) -> &[u8] {
+    pub const fn checkpoint(&self, post_quantum: bool) -> &Bytes {
         if post_quantum {
             &self.full
         } else {
@@ -160,10 +160,10 @@ pub struct Published {
     pub signed: Arc<SignedHead>,
     /// Its note with all signatures.
     pub note: SignedNote,
-    /// The head for devices, with every signature.
-    pub full: HeadProof,
+    /// The head for devices, with every signature, as messages carry it.
+    full: v1::Head,
     /// The same without ML-DSA-44 lines, which are 3.3 KiB each.
-    pub compact: HeadProof,
+    compact: v1::Head,
     /// Most recent time in seconds at which the log knew the quorum to be met.
     pub published_s: u64,
     /// The newest head of the second policy, of at most as many records.
@@ -179,7 +179,7 @@ impl Published {
         published_s: u64,
     ) -> Self {
         let compact = without(&note, large);
-        let (full, compact) = (signed.proof(&note), signed.proof(&compact));
+        let (full, compact) = (signed.to_wire(&note), signed.to_wire(&compact));
         Self {
             signed,
             note,
@@ -198,7 +198,7 @@ impl Published {
     }
 
     /// The head for a device, with or without post-quantum signatures.
-    pub const fn head(&self, post_quantum: bool) -> &HeadProof {
+    pub const fn head(&self, post_quantum: bool) -> &v1::Head {
         if post_quantum {
             &self.full
         } else {

@@ -15,7 +15,7 @@ use crate::head::SignedHead;
 use crate::ledger::{Account, Ledger, LedgerError, Rung, Version, damaged};
 use crate::map::Position;
 use crate::sequencer::ladders::Ladders;
-use crate::storage::Table;
+use crate::storage::{ReadError, Table};
 
 /// Whether the proof takes more than some rows: the curve, or versions before the newest.
 ///
@@ -39,7 +39,8 @@ pub fn is_costly(
 ///
 /// # Errors
 ///
-/// [`LedgerError`]; the environment is at fault.
+/// [`LedgerError`]; the environment is at fault. From a ledger in memory also if the ladder is not
+/// complete: computing it takes too long there.
 pub fn prove_account(
     ledger: &Ledger,
     ladders: &Ladders,
@@ -49,6 +50,9 @@ pub fn prove_account(
 ) -> Result<AccountProof, LedgerError> {
     let epoch = head.epoch();
     let account = ledger.account_at(label, epoch)?;
+    if ledger.is_memory_only() && !account.is_complete() {
+        return Err(LedgerError::Read(ReadError::NotInMemory));
+    }
     ladders.complete(&account);
     let greatest = account.greatest();
     let opened = query.opened(greatest);

@@ -125,9 +125,32 @@ impl Process {
     ///
     /// When it does not end in time.
     pub fn terminate(&mut self) -> Result<ExitStatus> {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status()?;
+        self.signal("-TERM")?;
         self.wait()
+    }
+
+    /// Stops the program where it is, as a machine that hangs.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not know the program.
+    pub fn pause(&self) -> Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Lets a program go on that was paused.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not know the program.
+    pub fn resume(&self) -> Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> Result<()> {
+        let id = self.child.id().to_string();
+        Command::new("kill").args([signal, &id]).status()?;
+        Ok(())
     }
 
     /// Waits until the program has ended.

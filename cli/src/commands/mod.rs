@@ -6,6 +6,7 @@ pub mod head;
 pub mod history;
 pub mod import;
 pub mod init;
+pub mod load;
 pub mod lookup;
 pub mod monitor;
 pub mod proof;
@@ -45,6 +46,7 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         }
         Command::Device(command) => device::run(command, open, json).await,
         Command::Audit(arguments) => show(&audit::run(arguments, &open()?).await?, json),
+        Command::Load(arguments) => show(&load::run(arguments, &open()?).await?, json),
         Command::Import(import::Command::Openpgp(arguments)) => {
             show(&import::run(arguments, &open()?).await?, json)
         }

@@ -5,26 +5,26 @@ use std::time::Instant;
 
 use candor_core::account::Label;
 use candor_core::answer::Query;
+use candor_proto::Bytes;
 use candor_proto::v1::directory_server::Directory;
 use candor_proto::v1::{
     self, LookupBatchRequest, LookupBatchResponse, LookupRequest, LookupResponse,
 };
-use candor_proto::{Bytes, hashes_to_wire};
 use tonic::{Code, Request, Response, Status, async_trait};
 
 use super::padding::{class, padding};
-use super::{LOOKUP_TIMEOUT, Service, head_answer, second_answer};
+use super::{HeadQuery, LOOKUP_TIMEOUT, Service, failed};
 use crate::access::{Caller, Role};
 use crate::head::Published;
-use crate::ledger::LedgerError;
+use crate::ledger::{Ledger, LedgerError};
 use crate::limits::Class;
 use crate::lookup::{is_costly, prove_account};
 
 /// Most labels of a batch.
 const BATCH_QUERIES_MAX: usize = 64;
 
-/// Longest account proofs of an answer in bytes, padded: with a head and framing they fit the 16 MiB that
-/// clients are told to accept.
+/// Longest account proofs of an answer in bytes, padded: with a head and framing they fit the 16 MiB
+/// that clients are told to accept.
 const BATCH_BYTES_MAX: usize = 15 << 20;
 
 #[async_trait]
@@ -38,30 +38,19 @@ impl Directory for Service {
         let query = request
             .query
             .ok_or_else(|| Status::invalid_argument("query is missing"))?;
-        may_ask(caller.as_ref(), std::slice::from_ref(&query))?;
-        let published = self.published()?;
-        let mut accounts = answer(self, caller.as_ref(), &published, vec![query]).await?;
-        let (head, consistency) = answer_head(
-            self,
-            &published,
-            request.verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let second = second_answer(
-            self,
-            &published,
-            request.second_verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let account = accounts.pop().unwrap_or_default();
+        let head = HeadQuery {
+            verified_size: request.verified_size,
+            post_quantum: request.post_quantum,
+            second_verified_size: request.second_verified_size,
+        };
+        let answered = answer(self, caller.as_ref(), vec![query], head).await?;
+        let account = answered.accounts.into_iter().next().unwrap_or_default();
         let padding = padding([&account]);
         Ok(Response::new(LookupResponse {
-            head,
-            consistency,
+            head: answered.head,
+            consistency: answered.consistency,
             account,
-            second,
+            second: answered.second,
             padding,
         }))
     }
@@ -75,30 +64,19 @@ impl Directory for Service {
         if request.queries.len() > BATCH_QUERIES_MAX {
             return Err(Status::invalid_argument("a batch holds at most 64 queries"));
         }
-        may_ask(caller.as_ref(), &request.queries)?;
+        let head = HeadQuery {
+            verified_size: request.verified_size,
+            post_quantum: request.post_quantum,
+            second_verified_size: request.second_verified_size,
+        };
         self.metrics.reads.batch(request.queries.len());
-        let published = self.published()?;
-        let accounts = answer(self, caller.as_ref(), &published, request.queries).await?;
-        let (head, consistency) = answer_head(
-            self,
-            &published,
-            request.verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let second = second_answer(
-            self,
-            &published,
-            request.second_verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let padding = padding(&accounts);
+        let answered = answer(self, caller.as_ref(), request.queries, head).await?;
+        let padding = padding(&answered.accounts);
         Ok(Response::new(LookupBatchResponse {
-            head,
-            consistency,
-            accounts,
-            second,
+            head: answered.head,
+            consistency: answered.consistency,
+            accounts: answered.accounts,
+            second: answered.second,
             padding,
         }))
     }
@@ -118,59 +96,55 @@ fn may_ask(caller: Option<&Caller>, queries: &[v1::Query]) -> Result<(), Status>
     caller.ok_or_else(unknown)?.may(Role::Monitor)
 }
 
-/// The head, unless the caller has just this one.
-async fn answer_head(
-    service: &Service,
-    published: &Published,
-    verified_size: u64,
-    post_quantum: bool,
-) -> Result<(Option<v1::Head>, Vec<Bytes>), Status> {
-    if verified_size == published.signed.size {
-        return Ok((None, Vec::new()));
-    }
-    let (head, consistency) = head_answer(service, published, verified_size, post_quantum).await?;
-    Ok((Some(head), hashes_to_wire(&consistency)))
+/// What a lookup asks for.
+struct Asked {
+    accounts: Vec<(Label, Query)>,
+    head: HeadQuery,
+    published: Arc<Published>,
 }
 
-/// The encoded account proofs for some queries, in order, at one head.
+/// What a lookup is answered with, and what it cost.
+#[derive(Default)]
+struct Answered {
+    head: Option<v1::Head>,
+    consistency: Vec<Bytes>,
+    second: Option<v1::SecondHead>,
+    /// The encoded account proofs, in the order of the queries.
+    accounts: Vec<Bytes>,
+    /// Versions that were opened beside the newest ones.
+    opened: usize,
+    /// Labels that do not exist.
+    absent: usize,
+    /// The proofs do not fit one answer; those that do are there.
+    is_too_large: bool,
+}
+
+/// Answers some queries at the published head, within the caller's limits.
 async fn answer(
     service: &Service,
     caller: Option<&Caller>,
-    published: &Arc<Published>,
     queries: Vec<v1::Query>,
-) -> Result<Vec<Bytes>, Status> {
+    head: HeadQuery,
+) -> Result<Answered, Status> {
     let started = Instant::now();
-    let asked = queries.into_iter().map(asked);
-    let asked = Arc::new(asked.collect::<Result<Vec<_>, _>>()?);
-    let pairs = asked.iter().map(|(label, query)| (label, query));
+    may_ask(caller, &queries)?;
+    let accounts = queries
+        .into_iter()
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let asked = Asked {
+        accounts,
+        head,
+        published: service.published()?,
+    };
+    let labels = asked.accounts.len();
+    let pairs = asked.accounts.iter().map(|(label, query)| (label, query));
     let client = service.limits.client(caller);
     let reserved = service.limits.lookups(&client, pairs, started)?;
-    let proving = async {
-        let (first, head) = (Arc::clone(&asked), Arc::clone(published));
-        // Whoever needs the curve or a history does not keep others from what is at hand.
-        let cheap = service.read(move |service| {
-            for (label, query) in first.iter() {
-                if is_costly(&service.ledger, &head.signed, label, query)? {
-                    return Ok(None);
-                }
-            }
-            prove(service, &head, &first).map(Some)
-        });
-        if let Some(proved) = cheap.await? {
-            return Ok(proved);
-        }
-        let (all, head) = (Arc::clone(&asked), Arc::clone(published));
-        let costly = move |service: &Service| prove(service, &head, &all);
-        service.read_in(Class::Costly, costly).await
-    };
     let late = |_| Err(Status::deadline_exceeded("the lookup took too long"));
-    let proved = tokio::time::timeout(LOOKUP_TIMEOUT, proving).await;
-    let Proved {
-        accounts,
-        opened,
-        absent,
-    } = match proved.unwrap_or_else(late) {
-        Ok(proved) => proved,
+    let answered = tokio::time::timeout(LOOKUP_TIMEOUT, prove(service, asked)).await;
+    let answered = match answered.unwrap_or_else(late) {
+        Ok(answered) => answered,
         Err(failed) => {
             reserved.settle(0, 0);
             service.metrics.reads.proved(false, started.elapsed());
@@ -181,71 +155,95 @@ async fn answer(
             return Err(failed);
         }
     };
-    reserved.settle(opened, absent);
-    let is_answered = accounts.is_some();
+    reserved.settle(answered.opened, answered.absent);
+    let is_answered = !answered.is_too_large;
     service.metrics.reads.proved(is_answered, started.elapsed());
-    let accounts =
-        accounts.ok_or_else(|| Status::out_of_range("the answer is too large; ask for less"));
-    let floor = service.limits.answer_floor(asked.len());
+    let floor = service.limits.answer_floor(labels);
     if let Some(left) = floor.checked_sub(started.elapsed()) {
         tokio::time::sleep(left).await;
     }
-    accounts
+    if answered.is_too_large {
+        return Err(Status::out_of_range(
+            "the answer is too large; ask for less",
+        ));
+    }
+    Ok(answered)
 }
 
 /// What a query asks for.
-fn asked(query: v1::Query) -> Result<(Label, Query), Status> {
+fn read(query: v1::Query) -> Result<(Label, Query), Status> {
     let label = Label::parse(&query.label)
         .map_err(|_| Status::invalid_argument("a label is not in its normal form"))?;
     let (from_version, max_versions) = (query.from_version, query.max_versions);
-    Ok((
-        label,
-        Query {
-            from_version,
-            max_versions,
-        },
-    ))
+    let query = Query {
+        from_version,
+        max_versions,
+    };
+    Ok((label, query))
 }
 
-/// Account proofs, and what they cost.
-#[derive(Default)]
-struct Proved {
-    /// None if they are too large for one answer.
-    accounts: Option<Vec<Bytes>>,
-    /// Versions that were opened beside the newest ones.
-    opened: usize,
-    /// Labels that do not exist.
-    absent: usize,
-}
-
-fn prove(
-    service: &Service,
-    published: &Published,
-    asked: &[(Label, Query)],
-) -> Result<Proved, LedgerError> {
-    let mut accounts = Vec::with_capacity(asked.len());
-    let mut proved = Proved::default();
-    let mut bytes = 0;
-    for (label, query) in asked {
-        let (ledger, ladders) = (&service.ledger, &service.ladders);
-        let proof = prove_account(ledger, ladders, &published.signed, label, query)?;
-        let opened = query.opened(proof.greatest).len();
-        proved.opened += opened.saturating_sub(1);
-        service.metrics.reads.opened(opened);
-        service.metrics.looked_up(match proof.greatest {
-            Some(_) => "present",
-            None => {
-                proved.absent += 1;
-                "absent"
-            }
-        });
-        let encoded = proof.encode();
-        bytes += class(encoded.len());
-        if bytes > BATCH_BYTES_MAX {
-            return Ok(proved);
+/// Makes an answer: of one label at once, on the thread that took the call, if all that it takes
+/// is in memory; else where blocking is allowed, and so that whoever needs the curve or a history
+/// does not keep others from what is at hand.
+async fn prove(service: &Service, asked: Asked) -> Result<Answered, Status> {
+    if asked.accounts.len() == 1 {
+        match asked.answer(service, &service.ledger.in_memory()) {
+            Err(error) if error.is_not_in_memory() => {}
+            answered => return answered.map_err(failed),
         }
-        accounts.push(encoded.into());
     }
-    proved.accounts = Some(accounts);
-    Ok(proved)
+    let asked = Arc::new(asked);
+    let first = Arc::clone(&asked);
+    let cheap = service.read(move |service| {
+        for (label, query) in &first.accounts {
+            let head = &first.published.signed;
+            if is_costly(&service.ledger, head, label, query)? {
+                return Ok(None);
+            }
+        }
+        first.answer(service, &service.ledger).map(Some)
+    });
+    if let Some(answered) = cheap.await? {
+        return Ok(answered);
+    }
+    let costly = move |service: &Service| asked.answer(service, &service.ledger);
+    service.read_in(Class::Costly, costly).await
+}
+
+impl Asked {
+    fn answer(&self, service: &Service, ledger: &Ledger) -> Result<Answered, LedgerError> {
+        // What may have to be read comes first: nothing is proved twice for it.
+        let second = self.head.second(ledger, &self.published)?;
+        let (head, consistency) = self.head.newer_head(ledger, &self.published)?;
+        let mut answered = Answered {
+            head,
+            consistency,
+            second,
+            accounts: Vec::with_capacity(self.accounts.len()),
+            ..Answered::default()
+        };
+        let mut bytes = 0;
+        for (label, query) in &self.accounts {
+            let (ladders, signed) = (&service.ladders, &self.published.signed);
+            let proof = prove_account(ledger, ladders, signed, label, query)?;
+            let opened = query.opened(proof.greatest).len();
+            answered.opened += opened.saturating_sub(1);
+            service.metrics.reads.opened(opened);
+            service.metrics.looked_up(match proof.greatest {
+                Some(_) => "present",
+                None => {
+                    answered.absent += 1;
+                    "absent"
+                }
+            });
+            let encoded = proof.encode();
+            bytes += class(encoded.len());
+            if bytes > BATCH_BYTES_MAX {
+                answered.is_too_large = true;
+                break;
+            }
+            answered.accounts.push(encoded.into());
+        }
+        Ok(answered)
+    }
 }

@@ -13,7 +13,7 @@ use futures::{Stream, StreamExt as _};
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, async_trait};
 
-use super::{Service, head_answer, second_answer};
+use super::{HeadQuery, Service};
 use crate::metrics::reads::StreamKind;
 
 type Heads = Pin<Box<dyn Stream<Item = Result<GetHeadResponse, Status>> + Send>>;
@@ -30,26 +30,20 @@ impl Log for Service {
         )?;
         let request = request.into_inner();
         let published = self.published()?;
-        let (head, consistency) = head_answer(
-            self,
-            &published,
-            request.verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let second = second_answer(
-            self,
-            &published,
-            request.second_verified_size,
-            request.post_quantum,
-        )
-        .await?;
-        let consistency = hashes_to_wire(&consistency);
-        Ok(Response::new(GetHeadResponse {
-            head: Some(head),
-            consistency,
-            second,
-        }))
+        let query = HeadQuery {
+            verified_size: request.verified_size,
+            post_quantum: request.post_quantum,
+            second_verified_size: request.second_verified_size,
+        };
+        let answered = self.answer(move |_, ledger| {
+            let (head, consistency) = query.head(ledger, &published)?;
+            Ok(GetHeadResponse {
+                head: Some(head),
+                consistency,
+                second: query.second(ledger, &published)?,
+            })
+        });
+        Ok(Response::new(answered.await?))
     }
 
     type WatchHeadsStream = Heads;
@@ -83,12 +77,19 @@ impl Log for Service {
                 let service = service.clone();
                 async move {
                     let head = head?;
-                    let second = second_answer(&service, &head, verified_size, post_quantum);
-                    Some(second.await.map(|second| GetHeadResponse {
-                        head: Some(candor_proto::head_to_wire(head.head(post_quantum))),
-                        consistency: Vec::new(),
-                        second,
-                    }))
+                    let query = HeadQuery {
+                        verified_size: 0,
+                        post_quantum,
+                        second_verified_size: verified_size,
+                    };
+                    let answer = service.answer(move |_, ledger| {
+                        Ok(GetHeadResponse {
+                            head: Some(head.head(post_quantum).clone()),
+                            consistency: Vec::new(),
+                            second: query.second(ledger, &head)?,
+                        })
+                    });
+                    Some(answer.await)
                 }
             })
             .take_until(self.shutdown.clone().cancelled_owned());

@@ -12,13 +12,12 @@ mod registrar;
 use std::sync::Arc;
 use std::time::Duration;
 
-use candor_core::answer::SecondHead;
 use candor_host::request::Port;
-use candor_proto::v1;
 use candor_proto::v1::audit_server::AuditServer;
 use candor_proto::v1::directory_server::DirectoryServer;
 use candor_proto::v1::log_server::LogServer;
 use candor_proto::v1::registrar_server::RegistrarServer;
+use candor_proto::{Bytes, hashes_to_wire, v1};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -102,7 +101,22 @@ impl Service {
         self.published.current().ok_or_else(none)
     }
 
-    /// Runs something that reads some rows of the store where blocking is allowed.
+    /// Answers from memory, at once, if all that it takes is there; else from the store, where
+    /// blocking is allowed. The same code makes the answer, so it is the same.
+    async fn answer<T: Send + 'static>(
+        &self,
+        make: impl Fn(&Self, &Ledger) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, Status> {
+        match make(self, &self.ledger.in_memory()) {
+            Err(error) if error.is_not_in_memory() => {
+                self.read(move |service| make(service, &service.ledger))
+                    .await
+            }
+            made => made.map_err(failed),
+        }
+    }
+
+    /// Runs something that reads the store where blocking is allowed.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
@@ -145,49 +159,58 @@ fn failed(error: LedgerError) -> Status {
     }
 }
 
-/// The second head, if the caller asks for one and has not verified it already.
-async fn second_answer(
-    service: &Service,
-    published: &Published,
-    verified_size: Option<u64>,
-    post_quantum: bool,
-) -> Result<Option<v1::SecondHead>, Status> {
-    let Some((verified_size, second)) = verified_size.zip(published.second.as_ref()) else {
-        return Ok(None);
-    };
-    let (old, new) = (second.size, published.signed.size);
-    if old <= verified_size {
-        return Ok(None);
-    }
-    let consistency = service
-        .read(move |service| service.ledger.consistency(old, new))
-        .await?;
-    Ok(Some(candor_proto::second_to_wire(&SecondHead {
-        checkpoint: second.checkpoint(post_quantum).to_vec(),
-        consistency,
-    })))
-}
-
-/// The parts of a head answer that every service gives alike: the head unless the caller has it,
-/// and the consistency proof from what the caller verified last.
-async fn head_answer(
-    service: &Service,
-    published: &Published,
+/// What a caller has verified, and what it wants to see of heads.
+#[derive(Clone, Copy)]
+struct HeadQuery {
     verified_size: u64,
     post_quantum: bool,
-) -> Result<(v1::Head, Vec<candor_core::Hash>), Status> {
-    let size = published.signed.size;
-    let consistency = match verified_size {
-        0 => Vec::new(),
-        known if known >= size => Vec::new(),
-        known => {
-            service
-                .read(move |service| service.ledger.consistency(known, size))
-                .await?
+    second_verified_size: Option<u64>,
+}
+
+impl HeadQuery {
+    /// The published head with the consistency proof from what the caller verified last.
+    fn head(
+        self,
+        ledger: &Ledger,
+        published: &Published,
+    ) -> Result<(v1::Head, Vec<Bytes>), LedgerError> {
+        let (known, size) = (self.verified_size, published.signed.size);
+        let consistency = if (1..size).contains(&known) {
+            ledger.consistency(known, size)?
+        } else {
+            Vec::new()
+        };
+        let head = published.head(self.post_quantum).clone();
+        Ok((head, hashes_to_wire(&consistency)))
+    }
+
+    /// The same, but no head if the caller has just this one.
+    fn newer_head(
+        self,
+        ledger: &Ledger,
+        published: &Published,
+    ) -> Result<(Option<v1::Head>, Vec<Bytes>), LedgerError> {
+        if self.verified_size == published.signed.size {
+            return Ok((None, Vec::new()));
         }
-    };
-    Ok((
-        candor_proto::head_to_wire(published.head(post_quantum)),
-        consistency,
-    ))
+        let (head, consistency) = self.head(ledger, published)?;
+        Ok((Some(head), consistency))
+    }
+
+    /// The second head, if the caller asks for one and has not verified it already.
+    fn second(
+        self,
+        ledger: &Ledger,
+        published: &Published,
+    ) -> Result<Option<v1::SecondHead>, LedgerError> {
+        let asked = self.second_verified_size.zip(published.second.as_ref());
+        let Some((_, second)) = asked.filter(|(verified, second)| second.size > *verified) else {
+            return Ok(None);
+        };
+        let consistency = ledger.consistency(second.size, published.signed.size)?;
+        Ok(Some(v1::SecondHead {
+            checkpoint: second.checkpoint(self.post_quantum).clone(),
+            consistency: hashes_to_wire(&consistency),
+        }))
+    }
 }

@@ -71,6 +71,11 @@ impl AccountCache {
         }
     }
 
+    /// The account of a label, if it is here. Waits for nobody.
+    pub fn known(&self, label: &Label) -> Option<Arc<Account>> {
+        self.accounts.get(label)
+    }
+
     /// Whether another account can be kept without letting one go. The last part is left free: the
     /// cache divides its bytes, and one of its parts may be full before the others.
     pub fn has_room(&self) -> bool {

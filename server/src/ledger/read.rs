@@ -13,7 +13,7 @@ use thiserror::Error;
 use super::cache::AccountCache;
 use super::{FORMAT, FORMAT_MIN, HEAD, IDENTITY, PUBLISHED, SECOND, damaged, index_key, tile_key};
 use crate::map::{BucketCache, Buckets, LeafRows, RowError, Skeleton};
-use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
+use crate::storage::{AbsentStorage, KeyRange, Order, ReadError, Storage, Table};
 
 /// Why the ledger could not be read. The environment is at fault: the store failed, lost rows, or
 /// belongs to another log.
@@ -59,6 +59,13 @@ pub enum LedgerError {
     /// A proof was asked for outside the log.
     #[error("the log does not reach there")]
     OutOfRange,
+}
+
+impl LedgerError {
+    /// Whether the store has to be asked, by a thread that may wait: see [`Ledger::in_memory`].
+    pub const fn is_not_in_memory(&self) -> bool {
+        matches!(self, Self::Read(ReadError::NotInMemory))
+    }
 }
 
 impl From<RowError> for LedgerError {
@@ -109,6 +116,7 @@ impl StoredHead {
 pub struct Ledger {
     pub(super) store: Arc<dyn Storage>,
     pub(super) caches: Arc<Caches>,
+    pub(super) is_memory_only: bool,
 }
 
 /// How a cache is used.
@@ -142,7 +150,24 @@ impl Ledger {
         Self {
             store,
             caches: Arc::new(caches),
+            is_memory_only: false,
         }
+    }
+
+    /// The same log as far as it is in memory. Nothing that is asked of it waits or computes long:
+    /// what would have to be read or completed first is [`LedgerError::is_not_in_memory`].
+    #[must_use]
+    pub fn in_memory(&self) -> Self {
+        Self {
+            store: Arc::new(AbsentStorage),
+            caches: Arc::clone(&self.caches),
+            is_memory_only: true,
+        }
+    }
+
+    /// Whether this is a log [in memory](Self::in_memory) only.
+    pub const fn is_memory_only(&self) -> bool {
+        self.is_memory_only
     }
 
     /// How the caches are used.

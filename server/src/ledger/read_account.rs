@@ -9,7 +9,7 @@ use super::account::{Account, Earlier};
 use super::read::{Ledger, LedgerError};
 use super::row::{decode_account, decode_version};
 use super::{damaged, version_key};
-use crate::storage::{KeyRange, Order, Table};
+use crate::storage::{KeyRange, Order, ReadError, Table};
 
 /// Labels that are read at a time when accounts are loaded ahead.
 const PAGE_LABELS: usize = 1024;
@@ -21,6 +21,11 @@ impl Ledger {
     ///
     /// [`LedgerError`].
     pub fn account(&self, label: &Label) -> Result<Arc<Account>, LedgerError> {
+        if self.is_memory_only {
+            // Not from the cache with a loader: that would wait for whoever is loading it.
+            let known = self.caches.accounts.known(label);
+            return known.ok_or(LedgerError::Read(ReadError::NotInMemory));
+        }
         self.caches.accounts.get(label, || {
             let row = self.store.get(Table::Accounts, label.as_bytes())?;
             match row {

@@ -16,6 +16,7 @@
 //!
 //! All calls block: make them on threads that may.
 
+mod absent;
 mod batch;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
@@ -27,6 +28,7 @@ mod range;
 mod rewrite;
 mod sled;
 
+pub use absent::AbsentStorage;
 pub use batch::{Batch, LimitError};
 pub use fjall::FjallStorage;
 pub use memory::{CommitFault, MemoryStorage, ReadFault};
@@ -173,6 +175,9 @@ pub enum ReadError {
     /// An earlier commit ended with [`OutcomeUnknown`]: open the store again.
     #[error("the store was stopped by an earlier failure and must be opened again")]
     Stopped,
+    /// Only what is in memory was to be read, and this is not.
+    #[error("the row is not in memory")]
+    NotInMemory,
     /// The engine or the environment failed, or the stored bytes are damaged.
     #[error("the storage engine could not read")]
     Engine {

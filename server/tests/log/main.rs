@@ -21,6 +21,7 @@ mod gate;
 mod harness;
 mod ladders;
 mod limits;
+mod memory;
 mod pipeline;
 mod publisher;
 mod second;

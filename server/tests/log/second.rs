@@ -66,7 +66,7 @@ async fn slow_witnesses_agree_on_one_head_while_others_are_published() {
     let kept = kept(&log, &both, |_| true).await;
     assert!(kept.size <= published.signed.size);
     let stored = world.ledger().second().unwrap().unwrap();
-    assert_eq!(stored, kept.checkpoint(true));
+    assert_eq!(stored, *kept.checkpoint(true));
     // The slow witnesses' lines are no part of what is published.
     let published = log.process.published.current().unwrap();
     for witness in &slow {

@@ -223,8 +223,9 @@ impl Log {
             return;
         };
         let proof = rows.consistency(verified_size, published.signed.size);
+        let head = candor_proto::head_from_wire(published.head(true).clone());
         let message = Message::Head {
-            head: Box::new(published.full.clone()),
+            head: Box::new(head.expect("the log made it")),
             consistency: proof.unwrap_or_default(),
         };
         cx.send(to, message);

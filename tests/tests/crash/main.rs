@@ -11,9 +11,12 @@
 
 mod heads;
 mod load;
+mod soak;
 mod store;
+mod volume;
 mod witness;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -74,6 +77,28 @@ struct Trial {
 }
 
 impl Trial {
+    /// Starts a system below a folder, with an epoch every so many milliseconds if there are
+    /// updates, and clients in `tasks`.
+    async fn start(folder: &Path, epoch_ms: u32, seed: u64, tasks: &mut JoinSet<()>) -> Self {
+        let mut system = System::create(folder, WITNESSES).unwrap();
+        let config = system.server.folder().join("server.toml");
+        let interval = format!("epoch_interval_ms = {epoch_ms}");
+        edit(&config, &[("epoch_interval_ms = 200", &interval)]).unwrap();
+        system.start().await.unwrap();
+        let heads = Arc::new(Heads::new(system.log_verifier().unwrap()));
+        let load = Arc::new(Load::new(&system, Arc::clone(&heads)));
+        load.start(&system, seed, tasks);
+        Self {
+            watcher: system.device().unwrap(),
+            system,
+            heads,
+            load,
+            rng: Rng::with_seed(seed),
+            start: Duration::from_secs(1),
+            summary: Summary::default(),
+        }
+    }
+
     async fn start_server(&mut self) {
         let begun = Instant::now();
         self.system.server.start().await.unwrap();
@@ -130,24 +155,8 @@ async fn killed_at_any_time_a_server_loses_nothing_and_contradicts_nothing() {
     println!("crash test: {rounds} rounds, CANDOR_CRASH_SEED={seed}");
 
     let folder = tempfile::tempdir().unwrap();
-    let mut system = System::create(folder.path(), WITNESSES).unwrap();
-    let config = system.server.folder().join("server.toml");
-    let quick = ("epoch_interval_ms = 200", "epoch_interval_ms = 5");
-    edit(&config, &[quick]).unwrap();
-    system.start().await.unwrap();
-    let heads = Arc::new(Heads::new(system.log_verifier().unwrap()));
-    let load = Arc::new(Load::new(&system, Arc::clone(&heads)));
     let mut tasks = JoinSet::new();
-    load.start(&system, seed, &mut tasks);
-    let mut trial = Trial {
-        watcher: system.device().unwrap(),
-        system,
-        heads,
-        load,
-        rng: Rng::with_seed(seed),
-        start: Duration::from_secs(1),
-        summary: Summary::default(),
-    };
+    let mut trial = Trial::start(folder.path(), 5, seed, &mut tasks).await;
     for round in 1..=rounds {
         trial.round().await;
         if round % STORE_CHECK_ROUNDS == 0 || round == rounds {

@@ -1,7 +1,7 @@
 //! `candor import`: registers the people of an existing directory.
 
 mod report;
-mod submit;
+pub mod submit;
 
 use std::collections::BTreeMap;
 use std::fs::File;

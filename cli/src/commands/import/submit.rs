@@ -190,10 +190,9 @@ async fn open(
 ) -> Result<Streaming<SubmitUpdateResponse>, Failure> {
     let mut client = RegistrarClient::new(connect(profile).await?);
     let mut request = Request::new(outgoing);
-    if let Some(token) = profile.token()? {
-        let value = format!("Bearer {token}").parse();
-        let value = value.map_err(|_| Failure::from(candor_sdk::Error::Token))?;
-        request.metadata_mut().insert("authorization", value);
+    if let Some(authorization) = profile.authorization()? {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", authorization);
     }
     let response = client.submit_updates(request).await.map_err(failure)?;
     Ok(response.into_inner())
