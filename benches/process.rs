@@ -34,7 +34,7 @@ fn clock(id: ClockId) -> Duration {
 pub fn processor_time_of(process: u32) -> Duration {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    // The name of the program, which comes second, may hold anything but ends with the last bracket.
+    // The name of the program, which comes second, may hold anything, and ends with a bracket.
     let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();

@@ -40,7 +40,7 @@ impl Site {
     pub fn start(accounts: u32, servers: Core, others: Core) -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let mut system = System::create(&folder.path().join("system"), 1).unwrap();
-        let cache_mib = (u64::from(accounts) * CACHE_BYTES_EACH >> 20).max(CACHE_MIB_MIN);
+        let cache_mib = (u64::from(accounts) * CACHE_BYTES_EACH / (1 << 20)).max(CACHE_MIB_MIN);
         let cache = format!("cache_mib = {cache_mib}");
         let changes = [
             ("epoch_interval_ms = 200", "epoch_interval_ms = 1000"),

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +30,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub struct Places {
     /// Most at a time.
     pub connections: usize,
-    /// Most at a time from one network: an IPv4 address, or 64 bits of an IPv6 address.
+    /// Most at a time from one network: an IPv4 address, or 64 bits of an IPv6 address. The network
+    /// around it, 24 or 48 bits, gets twice as many.
     pub of_network: usize,
 }
 
@@ -80,12 +81,13 @@ pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// A place among the connections of a listener. Dropping it frees it.
 pub struct Place {
     _permit: OwnedSemaphorePermit,
-    network: IpAddr,
+    networks_of: [IpAddr; 2],
     networks: Arc<Networks>,
 }
 
 struct Networks {
-    places: Mutex<HashMap<IpAddr, usize>>,
+    /// By network, and by the network around it.
+    places: Mutex<[HashMap<IpAddr, usize>; 2]>,
     of_network: usize,
 }
 
@@ -128,8 +130,8 @@ impl Listener {
                     continue;
                 }
             };
-            let network = network(address.ip());
-            if !self.networks.enter(network) {
+            let networks = [network(address.ip()), around(address.ip())];
+            if !self.networks.enter(networks) {
                 continue; // Dropping the stream tells its peer.
             }
             return Accepted {
@@ -137,7 +139,7 @@ impl Listener {
                 address,
                 place: Place {
                     _permit: permit,
-                    network,
+                    networks_of: networks,
                     networks: Arc::clone(&self.networks),
                 },
                 security: self.security.clone(),
@@ -224,15 +226,35 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The network around an address that one party may well hold too: 24 or 48 bits.
+fn around(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, 0))
+        }
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) & !(u128::MAX >> 48);
+            IpAddr::V6(Ipv6Addr::from(prefix))
+        }
+    }
+}
+
 impl Networks {
-    fn enter(&self, network: IpAddr) -> bool {
+    fn enter(&self, networks: [IpAddr; 2]) -> bool {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        // As many entries as connections at most.
-        let count = places.entry(network).or_default();
-        if *count >= self.of_network {
+        let limits = [self.of_network, self.of_network.saturating_mul(2)];
+        let mut counted = places.iter().zip(&networks).zip(limits);
+        let is_full = |((places, network), limit): ((&HashMap<_, _>, _), _)| {
+            places.get(network).is_some_and(|count| *count >= limit)
+        };
+        if counted.any(is_full) {
             return false;
         }
-        *count += 1;
+        // As many entries as connections at most.
+        for (places, network) in places.iter_mut().zip(networks) {
+            *places.entry(network).or_default() += 1;
+        }
         true
     }
 }
@@ -241,10 +263,12 @@ impl Drop for Place {
     fn drop(&mut self) {
         let networks = &self.networks.places;
         let mut places = networks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut count) = places.entry(self.network) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        for (places, network) in places.iter_mut().zip(self.networks_of) {
+            if let Entry::Occupied(mut count) = places.entry(network) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
             }
         }
     }
@@ -296,7 +320,11 @@ mod tests {
         refused.readable().await.unwrap();
         assert_eq!(refused.try_read(&mut [0]).unwrap_or(0), 0);
         drop((first, second));
-        assert!(listener.networks.places.lock().unwrap().is_empty());
+        let is_empty = |networks: &Networks| {
+            let places = networks.places.lock().unwrap();
+            places.iter().all(HashMap::is_empty)
+        };
+        assert!(is_empty(&listener.networks));
         let again = connect().await.unwrap();
         let third = listener.accept().await;
         assert_eq!(third.address, again.local_addr().unwrap());

@@ -17,7 +17,4 @@ pub use convert::{
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 pub mod v1 {
     tonic::include_proto!("candor.v1");
-
-    /// The encoded descriptors of all that is served on the network, for gRPC reflection.
-    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }

@@ -141,7 +141,7 @@ pub const NEXT_KEY_SLOTS: [KeySlot; 2] = [
 /// The directory of the keys in the log's.
 pub const KEY_DIRECTORY: &str = "keys";
 
-/// The file of the key that signs tokens, among the keys.
+/// The file of the key that signs tokens. It is no key of the log, and not where those are.
 const ISSUER_FILE: &str = "token-issuer";
 
 /// How long a registrar's first token is good for, in seconds: 90 days.
@@ -180,7 +180,7 @@ pub fn init(
     for slot in &KEY_SLOTS {
         loader.create(slot)?;
     }
-    let issuer = create_issuer(directory, &key_directory, origin)?;
+    let issuer = create_issuer(directory, origin)?;
     let log_keys = LogKeys::open(loader, origin)?;
     let verifier_keys = log_keys.signer.keys();
     let policy = policy_template(&verifier_keys);
@@ -194,9 +194,9 @@ pub fn init(
 }
 
 /// Makes the key that signs tokens and a registrar's first token; the public key in base64.
-fn create_issuer(directory: &Path, keys: &Path, origin: &str) -> Result<String, InitError> {
+fn create_issuer(directory: &Path, origin: &str) -> Result<String, InitError> {
     let seed = SecretSeed::generate()?;
-    key_file::create(&keys.join(ISSUER_FILE), KeyKind::Ed25519, &seed)?;
+    key_file::create(&directory.join(ISSUER_FILE), KeyKind::Ed25519, &seed)?;
     let key = Ed25519SecretKey::from_seed(seed.expose());
     let expires_s = Clock::system().now_s() + FIRST_TOKEN_S;
     let token = token::issue(&key, origin, "registrar", &[Role::Update], expires_s);

@@ -1,6 +1,7 @@
 //! Candor's key transparency log server.
 //!
-//! Data flows one way: calls pass [`access`]; updates enter through [`api`], are checked and prepared by
+//! Data flows one way: calls pass [`access`]; updates enter through [`api`], are checked and
+//! prepared by
 //! [`sequencer::admission`], sequenced into epochs by the [`sequencer`] over the [`map`] and the
 //! [`ledger`], signed, and published by the [`publisher`] when the witnesses' quorum is met;
 //! lookups are answered from the published [`head`] by [`lookup`]. The [`storage`] engines and the

@@ -42,6 +42,9 @@ pub enum RotationError {
     /// The store could not be written; if the outcome is unknown, ask again.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// No head follows that the next keys could sign.
+    #[error("the log has ended: it signs nothing any more")]
+    Ended,
     /// With the keys as they would be the server could not start.
     #[error("the server could not start with these keys: {0}")]
     Start(Box<RunError>),
@@ -68,6 +71,9 @@ pub enum RotationError {
 pub fn begin(config: &Config) -> Result<Vec<VerifierKey>, RotationError> {
     let keyring = config.keyring();
     let stopped = Stopped::open(config)?;
+    if stopped.has_ended()? {
+        return Err(RotationError::Ended);
+    }
     let before = &stopped.identity;
     let signs = |key: &VerifierKey| before.signing.contains(key);
     if stopped.keys.next.iter().any(signs) {

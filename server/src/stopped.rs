@@ -1,5 +1,6 @@
 //! A log that is at rest, for commands that change what the server finds at its next start.
 
+use candor_core::epoch::Record;
 use thiserror::Error;
 
 use crate::anchor::{Anchor, AnchorError};
@@ -69,5 +70,20 @@ impl Stopped {
             keys,
             anchor,
         })
+    }
+
+    /// Whether the newest record ends the log.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`]; the environment is at fault.
+    pub fn has_ended(&self) -> Result<bool, LedgerError> {
+        let newest = self.ledger.head()?.size.saturating_sub(1);
+        if newest == 0 {
+            return Ok(false);
+        }
+        let record = Record::decode(&self.ledger.record(newest)?);
+        let record = record.map_err(|_| LedgerError::Damaged { table: "records" })?;
+        Ok(record.successor.is_some())
     }
 }

@@ -40,6 +40,9 @@ pub enum SuccessionError {
     /// The last record could not be stored; if the outcome is unknown, ask again.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// A log that has ended itself is nothing to go on as.
+    #[error("the successor has ended itself")]
+    SuccessorEnded,
     /// A log goes on under another origin.
     #[error("the successor has the same origin")]
     SameOrigin,
@@ -90,6 +93,9 @@ pub fn end(config: &Config, successor: &Config) -> Result<Successor, SuccessionE
 /// What the last record says of the log of this configuration.
 fn name(config: &Config) -> Result<Successor, SuccessionError> {
     let stopped = Stopped::open(config)?;
+    if stopped.has_ended()? {
+        return Err(SuccessionError::SuccessorEnded);
+    }
     let record = stopped.ledger.record(0)?;
     let decoded = LogConfig::decode(&record);
     let decoded = decoded.map_err(|_| LedgerError::Damaged { table: "records" })?;

@@ -49,10 +49,7 @@ def commands():
         text = unit.read_text().replace("\\\n", "")
         for line in re.findall(r"^ExecStart\w*=(.*)$", text, re.MULTILINE):
             for command in re.findall(r"/usr/bin/(candor-\w+) (\w+)(.*)", line):
-                marks = []
-                if command[1] in ("backup", "fsck"):
-                    marks = pytest.mark.xfail(reason="the command comes with the store's tools")
-                yield pytest.param(*command, id=" ".join(command[:2]), marks=marks)
+                yield pytest.param(*command, id=" ".join(command[:2]))
 
 
 @pytest.mark.parametrize(("program", "command", "rest"), list(commands()))

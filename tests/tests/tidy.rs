@@ -92,6 +92,7 @@ fn arrows_between_crates_point_one_way() {
             vec![
                 "candor-core",
                 "candor-host",
+                "candor-proto",
                 "candor-sdk",
                 "candor-server",
                 "candor-witness",

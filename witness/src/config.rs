@@ -110,6 +110,12 @@ pub enum ConfigError {
         /// What is wrong.
         source: TokenFileError,
     },
+    /// A log's token would be sent where everybody on the way can read it.
+    #[error("log {log}: grpc_token needs an https address, or one on loopback")]
+    GrpcTokenInClear {
+        /// Which `[[log]]`, counted from 1.
+        log: usize,
+    },
     /// A listener would speak plain text where it may not.
     #[error("{key} must be {}", PlainText::EXPECTED)]
     PlainText {
@@ -230,8 +236,8 @@ struct LogFile {
     origin: Option<String>,
     /// The keys that it signs checkpoints with, 1 to 8, type 0x01 or 0x06.
     vkeys: Vec<String>,
-    /// Address of a Candor log's gRPC, `http://host:port` or `https://host`, to check its map; without it only the
-    /// log is witnessed.
+    /// Address of a Candor log's gRPC, `http://host:port` or `https://host`, to check its map;
+    /// without it only the log is witnessed.
     grpc: Option<String>,
     /// File of the token that the log wants to see with `grpc`, for its roles `lookup` and `audit`.
     grpc_token: Option<PathBuf>,
@@ -452,6 +458,9 @@ fn check_address(log: usize, text: &str, token: Option<&Path>) -> Result<LogAddr
     let uri: Uri = text.parse().map_err(|_| ConfigError::Grpc { log })?;
     if !dial::is_address(&uri) {
         return Err(ConfigError::Grpc { log });
+    }
+    if token.is_some() && !dial::is_private(&uri) {
+        return Err(ConfigError::GrpcTokenInClear { log });
     }
     let authorization = token.map(dial::authorization).transpose();
     let authorization = authorization.map_err(|source| ConfigError::GrpcToken { log, source })?;

@@ -2,6 +2,7 @@
 //! those that speak nothing else. Authorities are the system's (`SSL_CERT_FILE` names others).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 
 use candor_host::durable::{self, ReadError};
@@ -39,6 +40,14 @@ pub fn is_address(uri: &Uri) -> bool {
         && matches!(uri.path(), "" | "/")
         && uri.query().is_none()
         && uri.host().is_some_and(|host| !host.is_empty())
+}
+
+/// Whether nobody on the way can read what is sent there: TLS, or no way at all.
+pub fn is_private(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<IpAddr>();
+    uri.scheme_str() == Some("https") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// How to connect there.

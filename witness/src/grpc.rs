@@ -1,5 +1,4 @@
-//! The witness over gRPC: `candor.v1.Witness`, on the same path as over HTTP, gossip, health and
-//! reflection.
+//! The witness over gRPC: `candor.v1.Witness`, on the same path as over HTTP, gossip, and health.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +13,7 @@ use candor_proto::hashes_from_wire;
 use candor_proto::v1::add_checkpoint_response::Outcome as Answer;
 use candor_proto::v1::witness_server::{self, WitnessServer};
 use candor_proto::v1::{
-    AddCheckpointRequest, AddCheckpointResponse, DESCRIPTORS, GetCheckpointRequest,
-    GetCheckpointResponse,
+    AddCheckpointRequest, AddCheckpointResponse, GetCheckpointRequest, GetCheckpointResponse,
 };
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -31,6 +29,9 @@ const MESSAGE_BYTES_MAX: usize = ADD_CHECKPOINT_BYTES_MAX;
 
 /// Most calls at a time on one connection.
 const CALLS_MAX: u32 = 64;
+
+/// Longest question for health in bytes: the name of a service.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,11 +58,7 @@ const PORT: Port = Port {
 pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: CancellationToken) {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<WitnessServer<Service>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("the descriptors were made by the compiler of the messages");
+    let health = health.max_decoding_message_size(HEALTH_BYTES_MAX);
     let gossip = witness
         .gossip()
         .map(|node| gossip::service(Arc::clone(node), witness.metrics().clone()));
@@ -70,10 +67,7 @@ pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: Cancella
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let mut routes = Routes::builder();
-    routes
-        .add_service(health)
-        .add_service(reflection)
-        .add_service(service);
+    routes.add_service(health).add_service(service);
     if let Some(gossip) = gossip {
         routes.add_service(gossip);
     }

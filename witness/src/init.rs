@@ -112,8 +112,8 @@ name = NAME
 # http = "127.0.0.1:7380"
 # grpc = "127.0.0.1:7381"
 
-# Without a table [tls] both are plain text, and on loopback addresses only. Where something in front
-# encrypts, or everybody may read along, say so: "anywhere".
+# Without a table [tls] both are plain text, and on loopback addresses only. Where something in
+# front encrypts, or everybody may read along, say so: "anywhere".
 # plain_text = "loopback"
 
 # The directory of the keys' plain files.

@@ -51,7 +51,8 @@ impl Display for Chart<'_> {
              <svg role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" \
              aria-label=\"{title} over {period}: now {now}{unit}, highest {most}{unit}\">\
              <path class=\"area\" d=\"{}\"/><path class=\"line\" d=\"{}\"/></svg>\
-             <div class=\"axis\" aria-hidden=\"true\"><span>{period} ago</span><span>now</span></div>\
+             <div class=\"axis\" aria-hidden=\"true\"><span>{period} ago</span>\
+             <span>now</span></div>\
              </figure>",
             Outline {
                 chart: self,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ConfigBuilder, ServerConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,11 +145,16 @@ impl TlsFiles {
             _ => builder.with_no_client_auth(),
         };
         let config = builder.with_single_cert(chain.clone(), key);
-        let config = config.map_err(|source| TlsFileError::Mismatch {
+        let mut config = config.map_err(|source| TlsFileError::Mismatch {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
             source,
         })?;
+        if self.client_authorities.is_some() {
+            // A session that is resumed would not look at the client's certificate again.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         Ok((config, chain))
     }
 }

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use candor_core::Hash;
 use candor_host::listener::Peer;
-use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use quick_cache::sync::Cache;
 use rustls::pki_types::ServerName;
 use tonic::Status;
@@ -95,16 +96,13 @@ impl Access {
         }
     }
 
-    /// Who asks, by where he connects from, his certificate and the header `authorization`.
+    /// Who asks, by where he connects from, his certificate and the header
+    /// `authorization`.
     ///
     /// # Errors
     ///
     /// `UNAUTHENTICATED`: the header is there, and no valid token.
-    pub fn caller(
-        &self,
-        peer: Option<&Peer>,
-        authorization: Option<&HeaderValue>,
-    ) -> Result<Caller, Status> {
+    pub fn caller(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Caller, Status> {
         let mut caller = Caller {
             name: None,
             network: peer.map(Peer::network),
@@ -118,8 +116,13 @@ impl Access {
             caller.name = Some(Arc::clone(&client.name));
             caller.roles = caller.roles.and(client.roles);
         }
-        if let Some(header) = authorization {
-            let grant = self.grant(header);
+        let mut credentials = headers.get_all(AUTHORIZATION).iter();
+        if let Some(header) = credentials.next() {
+            // Which of several counted would depend on who looks.
+            let grant = match credentials.next() {
+                None => self.grant(header),
+                Some(_) => Err(TokenError::Malformed),
+            };
             let grant = grant.map_err(|error| Status::unauthenticated(error.to_string()))?;
             caller.roles = caller.roles.and(grant.roles);
             caller.name = Some(grant.subject);
@@ -127,13 +130,17 @@ impl Access {
         Ok(caller)
     }
 
+    /// Whether a token was shown that would have to be verified first.
+    fn has_to_verify(&self, headers: &HeaderMap) -> bool {
+        let shown = headers.get(AUTHORIZATION);
+        let token = shown.and_then(bearer);
+        token.is_some_and(|token| self.known.peek(&digest(token)).is_none())
+    }
+
     fn grant(&self, header: &HeaderValue) -> Result<Grant, TokenError> {
-        let text = header.to_str().ok();
-        let token = text.and_then(|text| text.strip_prefix("Bearer "));
-        let token = token.ok_or(TokenError::Malformed)?;
+        let token = bearer(header).ok_or(TokenError::Malformed)?;
         let now_s = self.clock.now_s();
-        // The digest is of what the caller sent, so how long the search takes tells him nothing.
-        let digest = candor_core::log::leaf_hash(token.as_bytes());
+        let digest = digest(token);
         if let Some(grant) = self.known.get(&digest) {
             return if grant.expires_s > now_s {
                 Ok(grant)
@@ -145,4 +152,14 @@ impl Access {
         self.known.insert(digest, grant.clone());
         Ok(grant)
     }
+}
+
+fn bearer(header: &HeaderValue) -> Option<&str> {
+    header.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// What a token is remembered by. It is of what the caller sent, so how long the search takes tells
+/// him nothing.
+fn digest(token: &str) -> Hash {
+    candor_core::log::leaf_hash(token.as_bytes())
 }

@@ -1,17 +1,19 @@
 //! `candor.v1.Audit`: the feed of epochs for witnesses and auditors.
 
 use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use candor_proto::Bytes;
 use candor_proto::v1::audit_server::Audit;
 use candor_proto::v1::{EpochChunk, StreamEpochsRequest};
+use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::Service;
-use crate::limits::{Class, Place};
+use crate::limits::Class;
 use crate::metrics::reads::StreamKind;
 
 /// Longest part of a delta in one message, in bytes.
@@ -20,12 +22,13 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// How long a reader may take to make room for a message.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages that wait for a slow reader.
-const CHUNKS_AHEAD: usize = 4;
+/// Messages that wait for a slow reader, beside the one that is on its way to him. Each keeps the
+/// whole delta that it is a part of.
+const CHUNKS_AHEAD: usize = 1;
 
 #[async_trait]
 impl Audit for Service {
-    type StreamEpochsStream = ReceiverStream<Result<EpochChunk, Status>>;
+    type StreamEpochsStream = Pin<Box<dyn Stream<Item = Result<EpochChunk, Status>> + Send>>;
 
     async fn stream_epochs(
         &self,
@@ -33,7 +36,7 @@ impl Audit for Service {
     ) -> Result<Response<Self::StreamEpochsStream>, Status> {
         let client = self.limits.client(request.extensions().get());
         self.limits.call(&client, Instant::now())?;
-        let place = self.limits.stream(&client)?;
+        let place = self.limits.feed(&client)?;
         let StreamEpochsRequest {
             from_epoch,
             to_epoch,
@@ -51,15 +54,20 @@ impl Audit for Service {
             (false, to_epoch) => to_epoch.min(newest),
         };
         let (chunks, stream) = mpsc::channel(CHUNKS_AHEAD);
-        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks, place));
-        Ok(Response::new(ReceiverStream::new(stream)))
+        tokio::spawn(feed(self.clone(), from_epoch, to_epoch, chunks));
+        // The place goes with what the reader has not read yet, not with who writes it.
+        let stream = ReceiverStream::new(stream).map(move |chunk| {
+            let _held = &place;
+            chunk
+        });
+        Ok(Response::new(Box::pin(stream)))
     }
 }
 
 type Chunks = mpsc::Sender<Result<EpochChunk, Status>>;
 
 /// Sends epochs in order, waiting for those that are not signed yet, until the reader is gone.
-async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks, _stream: Place) {
+async fn feed(service: Service, mut epoch: u64, to_epoch: u64, chunks: Chunks) {
     let mut signed = service.signed.clone();
     let _open = service.metrics.reads.stream(StreamKind::Audit);
     while epoch <= to_epoch {

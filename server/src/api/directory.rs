@@ -23,8 +23,8 @@ use crate::lookup::{is_costly, prove_account};
 /// Most labels of a batch.
 const BATCH_QUERIES_MAX: usize = 64;
 
-/// Longest account proofs of an answer in bytes, padded: with a head and framing they fit the 16 MiB
-/// that clients are told to accept.
+/// Longest account proofs of an answer in bytes, padded: with a head and framing they fit the
+/// 16 MiB that clients are told to accept.
 const BATCH_BYTES_MAX: usize = 15 << 20;
 
 #[async_trait]
@@ -146,7 +146,8 @@ async fn answer(
     let answered = match answered.unwrap_or_else(late) {
         Ok(answered) => answered,
         Err(failed) => {
-            reserved.settle(0, 0);
+            // A refusal gives nothing back of what might have been absent: it would tell.
+            reserved.settle(0, labels);
             service.metrics.reads.proved(false, started.elapsed());
             // Who was refused for want of a turn is counted there.
             if failed.code() != Code::ResourceExhausted {

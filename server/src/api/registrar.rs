@@ -67,8 +67,9 @@ impl Registrar for Service {
 fn name<T>(request: &Request<T>) -> Arc<str> {
     let caller = request.extensions().get::<Caller>();
     let name = caller.and_then(|caller| caller.name.clone());
-    // Whoever may submit without a credential is one registrar with all others who may.
-    name.unwrap_or_else(|| "anonymous".into())
+    // Whoever may submit without a credential is one registrar with all others who may, by a name
+    // that no credential has.
+    name.unwrap_or_default()
 }
 
 /// Submits one update and waits until it is visible, or until patience ends.

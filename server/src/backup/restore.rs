@@ -26,6 +26,7 @@ use super::{BackupError, Manifest, Told, configured_verifier};
 use crate::anchor::Anchor;
 use crate::config::Config;
 use crate::fsck::{self, Progress, Report, Standing};
+use crate::identity::Identity;
 use crate::ledger::Ledger;
 
 /// VRF proofs are verified of one row in so many: a wrong one makes a lookup fail, and signs
@@ -173,6 +174,19 @@ impl Restoring {
         if stated.origin() != verifier.origin() || !verifier.keys().iter().all(has_key) {
             return Err(RestoreError::OtherLog);
         }
+        // A backup from before a rotation ended would sign with a key that was given up.
+        let signing = ledger.identity().map_err(RestoreError::other)?;
+        let signing = signing
+            .as_deref()
+            .and_then(Identity::decode)
+            .unwrap_or_default();
+        if !signing
+            .signing
+            .iter()
+            .all(|key| verifier.keys().contains(key))
+        {
+            return Err(RestoreError::OtherLog);
+        }
         if let Some(newest) = anchor.newest() {
             check_reached(&ledger, "the anchor", newest)?;
         }
@@ -197,6 +211,9 @@ impl Restoring {
             None => Some(heard.newest_of_quorum(&self.config)?),
         };
         let temporary = beside(&self.config.store);
+        // What a restore left that was cut short; the lock says that it is nobody else's. What
+        // cannot be removed is in the way of the copy, which says so.
+        let _left = fs::remove_dir_all(&temporary);
         if let Err(error) = self.copy(&temporary, told) {
             if !matches!(&error, RestoreError::Backup(BackupError::Store(_))) {
                 // It is ours, and no store that anything looks for.

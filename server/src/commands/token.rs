@@ -15,7 +15,7 @@ use super::told;
 
 #[derive(Args)]
 pub struct Arguments {
-    /// The issuer's secret key: `keys/token-issuer` of a new log. The server does not need it, so
+    /// The issuer's secret key: `token-issuer` of a new log. The server does not need it, so
     /// keep it elsewhere.
     #[arg(long)]
     key: PathBuf,

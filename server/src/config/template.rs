@@ -99,7 +99,7 @@ disk_reserve_mib = 1024
 anonymous = ["lookup", "monitor", "audit", "metrics"]
 
 # Tokens by this key may say that their bearer submits updates. Its secret key is
-# keys/token-issuer: the server does not need it, so move it to where tokens are made.
+# token-issuer: the server does not need it, so move it to where tokens are made.
 [[access.issuer]]
 public_key = "{issuer}"
 roles = ["update"]

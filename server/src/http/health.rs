@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::header::{self, AUTHORIZATION};
+use axum::http::header;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use candor_host::listener::Peer;
@@ -47,9 +47,7 @@ pub(super) async fn metrics(
     headers: HeaderMap,
 ) -> Response {
     let peer = peer.map(|Extension(peer)| peer);
-    let caller = pages
-        .access
-        .caller(peer.as_ref(), headers.get(AUTHORIZATION));
+    let caller = pages.access.caller(peer.as_ref(), &headers);
     if let Err(denied) = caller.and_then(|caller| caller.may(Role::Metrics)) {
         let status = match denied.code() {
             Code::PermissionDenied => StatusCode::FORBIDDEN,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use candor_host::request::Port;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::access::Access;
 use crate::clock::Clock;
@@ -23,6 +23,9 @@ use crate::ledger::Ledger;
 use crate::limits::Limiter;
 use crate::metrics::Metrics;
 use crate::publisher::StatusBoard;
+
+/// Most tiles that are read at a time; others wait, as long as a request may take.
+pub const TILES_MAX: usize = 32;
 
 /// What the port answers from.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ pub struct Pages {
     pub freshness: Freshness,
     /// The log's origin.
     pub origin: Arc<str>,
+    /// Turns to read tiles: fewer than there are threads for what blocks.
+    pub tiles: Arc<Semaphore>,
     /// Who may read metrics.
     pub access: Arc<Access>,
 }

@@ -1,5 +1,7 @@
 //! `checkpoint` and `tile/…` (c2sp.org/tlog-tiles).
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -39,7 +41,12 @@ pub(super) async fn tile(State(pages): State<Pages>, Path(path): Path<String>) -
         return (StatusCode::NOT_FOUND, "the log has no such tile\n").into_response();
     }
     let ledger = pages.ledger.clone();
-    match tokio::task::spawn_blocking(move || read(&ledger, &path)).await {
+    let turn = Arc::clone(&pages.tiles).acquire_owned().await;
+    let reading = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        read(&ledger, &path)
+    });
+    match reading.await {
         Ok(Ok(bytes)) => (headers(), bytes).into_response(),
         Ok(Err(error)) => {
             tracing::error!(%error, "a tile could not be read");

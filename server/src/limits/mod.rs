@@ -40,6 +40,9 @@ const VERSIONS_A_UNIT: u32 = 8;
 /// Labels that are computed in the least time of an answer: about 0.1 ms of one core each.
 const LABELS_A_FLOOR: usize = 8;
 
+/// Audit feeds of one client: a witness has one for a log.
+const FEEDS_PER_CLIENT: usize = 4;
+
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -57,6 +60,7 @@ struct Inner {
     /// By label.
     account_updates: Buckets,
     streams: Places,
+    feeds: Places,
     streams_per_client: usize,
     answer_floor: Duration,
     metrics: Arc<Metrics>,
@@ -93,6 +97,7 @@ impl Limiter {
             updates: Buckets::new(updates, now),
             account_updates: Buckets::new(account_updates, now),
             streams: Places::new(config.streams),
+            feeds: Places::new(config.streams),
             streams_per_client: config.streams_per_client,
             answer_floor: Duration::from_millis(config.answer_floor_ms),
             metrics,
@@ -137,6 +142,8 @@ impl Limiter {
                 cost = cost.saturating_add(cost_of(query));
                 labels += 1;
             }
+            // A call without labels still gets a head.
+            cost = cost.max(1);
             let taken = inner.absent.take(client, labels, now);
             taken.map_err(|wait| self.refuse(Limit::Absent, wait))?;
             if let Err(wait) = inner.lookups.take(client, cost, now) {
@@ -158,15 +165,32 @@ impl Limiter {
     /// # Errors
     ///
     /// [`Limited`]; the registrar is at fault, or asks for more than its share.
-    pub fn update(&self, registrar: &str, label: &str, now: Instant) -> Result<(), Limited> {
+    pub fn update(&self, name: &str, label: &str, now: Instant) -> Result<(), Limited> {
         let (updates, accounts) = (&self.0.updates, &self.0.account_updates);
-        let registrar = updates.key(registrar);
+        let registrar = updates.key(name);
         let taken = updates.take(registrar, 1, now);
         taken.map_err(|wait| self.refuse(Limit::Updates, wait))?;
-        accounts.take(accounts.key(label), 1, now).map_err(|wait| {
+        // By both: no registrar uses up what another one may do.
+        let account = accounts.key((name, label));
+        accounts.take(account, 1, now).map_err(|wait| {
             updates.give_back(registrar, 1);
             self.refuse(Limit::AccountUpdates, wait)
         })
+    }
+
+    /// A place for an audit feed: a few for each client, since a feed that is read slowly holds
+    /// one of the few epochs that are in memory for all.
+    ///
+    /// # Errors
+    ///
+    /// [`Limited`]; the caller has its share, or all are taken.
+    pub fn feed(&self, client: &Client) -> Result<Place, Limited> {
+        let refused = || self.refuse(Limit::Streams, MINUTE);
+        let each = match client {
+            Client::Unlimited => usize::MAX,
+            _ => FEEDS_PER_CLIENT,
+        };
+        self.0.feeds.enter(client, each).ok_or_else(refused)
     }
 
     /// A place for a stream that a client holds open.
@@ -241,7 +265,10 @@ impl Reserved {
     pub fn settle(self, opened: usize, absent: usize) {
         let opened = u32::try_from(opened).unwrap_or(u32::MAX);
         let absent = u32::try_from(absent).unwrap_or(u32::MAX);
-        let used = self.labels.saturating_add(opened.div_ceil(VERSIONS_A_UNIT));
+        let used = self
+            .labels
+            .max(1)
+            .saturating_add(opened.div_ceil(VERSIONS_A_UNIT));
         let inner = &*self.limiter.0;
         inner.lookups.settle(&self.client, self.cost, used);
         inner.absent.settle(&self.client, self.labels, absent);

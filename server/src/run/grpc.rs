@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::RunError;
 use crate::access::{Access, guard};
 use crate::api::{PORT, Service};
 use crate::head::Freshness;
+
+/// Longest question for health in bytes: the name of a service.
+const HEALTH_BYTES_MAX: usize = 1 << 10;
 
 /// How often health is looked at when nothing is published.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 /// How long calls in flight may take once their connection is to close.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// Serves all services, health and reflection until `shutdown`.
+/// Serves all services and health until `shutdown`.
 pub(super) async fn serve(
     service: Service,
     access: Arc<Access>,
@@ -36,16 +38,14 @@ pub(super) async fn serve(
     streams: u32,
     freshness: Freshness,
     shutdown: CancellationToken,
-) -> Result<(), RunError> {
+) {
     let (reporter, health) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(candor_proto::v1::DESCRIPTORS)
-        .build_v1()?;
+    let health = health.max_decoding_message_size(HEALTH_BYTES_MAX);
     let watching = tokio::spawn(report_health(reporter, freshness));
-    let requests = service.metrics.requests.clone();
-    let routes = service.routes().add_service(health).add_service(reflection);
+    let (requests, budgets) = (service.metrics.requests.clone(), service.limits.clone());
+    let routes = service.routes().add_service(health);
     // Around the gate: whom it refuses is counted too.
-    let routes = guard(routes.prepare().into_axum_router(), access);
+    let routes = guard(routes.prepare().into_axum_router(), access, budgets);
     let routes = requests.watch(PORT, routes);
     let limits = Http2Limits {
         requests: streams,
@@ -55,7 +55,6 @@ pub(super) async fn serve(
     };
     grpc::serve(listener, routes, limits, shutdown).await;
     watching.abort();
-    Ok(())
 }
 
 /// gRPC health is the promise, not the port: serving while a fresh head is published.

@@ -108,9 +108,6 @@ pub enum RunError {
     /// The address of a listener is unknown.
     #[error("could not listen: {0}")]
     Address(std::io::Error),
-    /// The reflection service could not be made.
-    #[error("gRPC reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
     /// The system has no threads left.
     #[error("could not start workers: {0}")]
     Workers(#[from] rayon::ThreadPoolBuildError),
@@ -290,6 +287,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> Result<Runnin
         clock,
         freshness: freshness.clone(),
         origin: config.origin.clone().into(),
+        tiles: Arc::new(Semaphore::new(http::TILES_MAX)),
         access: Arc::clone(&access),
     };
 

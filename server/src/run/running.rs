@@ -32,7 +32,7 @@ pub struct Running {
 pub(super) struct Tasks {
     pub(super) sequencing: JoinHandle<Result<(), FatalError>>,
     pub(super) publishing: JoinHandle<Result<(), PublisherError>>,
-    pub(super) grpc: JoinHandle<Result<(), RunError>>,
+    pub(super) grpc: JoinHandle<()>,
     pub(super) http: JoinHandle<()>,
     pub(super) control: JoinHandle<()>,
     pub(super) signed: watch::Receiver<Option<Arc<SignedHead>>>,
@@ -98,14 +98,12 @@ impl Tasks {
             }
         };
         // A peer that keeps its streams open does not keep the server up.
-        let served = tokio::time::timeout(DRAIN, drain)
-            .await
-            .unwrap_or(Ok(Ok(())));
+        let served = tokio::time::timeout(DRAIN, drain).await.unwrap_or(Ok(()));
         self.http.await?;
         let _cut_off = tokio::time::timeout(DRAIN, self.control).await;
         tracing::info!("stopped");
         published??;
         sequenced??;
-        served?
+        Ok(served?)
     }
 }

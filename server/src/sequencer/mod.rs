@@ -185,10 +185,6 @@ impl Sequencer {
     async fn sequence(&mut self) -> Result<(), FatalError> {
         let tip = self.pipeline.tip().clone();
         self.pipeline.committer()?.release(&tip)?;
-        if tip.has_ended {
-            self.rest().await;
-            return Ok(());
-        }
         let now = Instant::now();
         let mut agenda = Agenda {
             epoch_at: now,
@@ -196,6 +192,9 @@ impl Sequencer {
             ladders: Vec::new(),
             ladders_at: now,
         };
+        if tip.has_ended {
+            return self.rest(&mut agenda).await;
+        }
         loop {
             match self.next_task(&mut agenda).await? {
                 Task::Stop => return Ok(()),
@@ -213,16 +212,21 @@ impl Sequencer {
         }
     }
 
-    /// Refuses what comes for a log that has ended.
-    async fn rest(&mut self) {
+    /// Refuses what comes for a log that has ended, but for what is to be erased.
+    async fn rest(&mut self, agenda: &mut Agenda) -> Result<(), FatalError> {
         loop {
-            tokio::select! {
+            let erasure = tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return,
-                Some(update) = self.queue.recv() => update.answer(Err(Refusal::Ended)),
-                Some(_) = self.completed.recv() => {}
-                else => return,
-            }
+                () = self.shutdown.cancelled() => return Ok(()),
+                Some(update) = self.queue.recv() => {
+                    update.answer(Err(Refusal::Ended));
+                    continue;
+                }
+                Some(_) = self.completed.recv() => continue,
+                Some(erasure) = self.erasures.recv() => erasure,
+                else => return Ok(()),
+            };
+            self.erase(erasure, agenda).await?;
         }
     }
 
@@ -360,6 +364,8 @@ impl Sequencer {
                 Outcome::Stored => {
                     committer.metrics.erased(erased.versions);
                     tracing::info!(versions = erased.versions, "erased what opens versions");
+                    // With another head signed, no backup from before can be gone on from.
+                    agenda.heartbeat_at = Instant::now();
                     Ok(erased)
                 }
                 Outcome::NotStored => Err(EraseError::NotStored),

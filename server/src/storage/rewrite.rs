@@ -61,6 +61,16 @@ pub enum RewriteError {
 ///
 /// [`RewriteError`]; the environment is at fault. Whatever happened, it can be done again.
 pub fn rewrite(engine: Engine, options: &StoreOptions) -> Result<u64, RewriteError> {
+    engine.expect_at(&options.path)?;
+    // What changes places must be the directory, not a link to it.
+    let path = fs::canonicalize(&options.path).map_err(|source| RewriteError::Io {
+        path: options.path.clone(),
+        source,
+    })?;
+    let options = &StoreOptions {
+        path,
+        ..options.clone()
+    };
     let mut beside = OsString::from(&options.path);
     beside.push(".rewrite");
     let beside = PathBuf::from(beside);

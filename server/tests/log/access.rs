@@ -104,7 +104,7 @@ async fn published(channel: &Channel, token: Option<&str>) {
 #[tokio::test]
 async fn nobody_may_do_anything_unless_it_is_said() {
     let site = Site::new();
-    let issuer = site.config.with_file_name("keys").join("token-issuer");
+    let issuer = site.config.with_file_name("token-issuer");
     let seed = key_file::read(&issuer, KeyKind::Ed25519).unwrap();
     let key = Ed25519SecretKey::from_seed(seed.expose());
     let expires_s = Clock::system().now_s() + 600;

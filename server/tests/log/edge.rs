@@ -13,11 +13,12 @@ use candor_proto::v1::submit_update_response::Outcome;
 use candor_server::access::Access;
 use candor_server::config::Limits;
 use candor_server::head::{Freshness, Published};
-use candor_server::http::{Pages, router};
+use candor_server::http::{Pages, TILES_MAX, router};
 use candor_server::limits::Limiter;
 use candor_server::metrics::Metrics;
 use candor_server::publisher::StatusBoard;
 use candor_server::run::{RunError, start};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request};
 
@@ -305,6 +306,7 @@ async fn readiness_is_a_fresh_published_head() {
         clock: world.clock(),
         freshness: Freshness::new(Arc::clone(&process.published), world.clock(), max_age),
         origin: ORIGIN.into(),
+        tiles: Arc::new(Semaphore::new(TILES_MAX)),
         access: Arc::new(Access::new(ORIGIN, world.clock())),
     });
     let answer = async |path: &str| {

@@ -150,7 +150,7 @@ const ADMIN: &str = "candor.v1.Admin/GetStatus";
 const ADD: &str = "candor.v1.Witness/AddCheckpoint";
 
 fn server_calls(address: SocketAddr, system: &System) -> Vec<Waiting> {
-    let path = system.server.folder().join("keys").join("token-issuer");
+    let path = system.server.folder().join("token-issuer");
     let seed = key_file::read(&path, KeyKind::Ed25519).unwrap();
     let key = Ed25519SecretKey::from_seed(seed.expose());
     let token = |origin, role, expires_s| issue(&key, origin, "test", &[role], expires_s);

@@ -10,7 +10,7 @@ use super::certificates::{Authority, secure};
 
 /// A token of the system's log for these roles.
 fn token(system: &System, roles: &[&str]) -> String {
-    let key = system.server.folder().join("keys").join("token-issuer");
+    let key = system.server.folder().join("token-issuer");
     let key = key.to_string_lossy();
     let mut arguments = vec!["token", "--key", &key, "--name", "test"];
     arguments.extend(["--origin", candor_system::system::ORIGIN]);
