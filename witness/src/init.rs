@@ -145,6 +145,7 @@ name = NAME
 # [tls]
 # certificate = "tls/chain.pem"
 # key = "tls/key.pem"
+# client_authorities = "tls/clients.pem"    not needed: nothing here depends on who asks
 
 # Other places for a key, see docs/keys.md:
 #

@@ -44,8 +44,8 @@ pub struct Limits {
     /// server sequences, so that a lone registrar meets the queue first; of several, each should
     /// have what it needs.
     pub updates_per_second: u32,
-    /// Updates of one label, an hour, and at most so many at once. People change devices some
-    /// times a year; a thousand is a program that loops.
+    /// Updates of one label by one registrar, an hour, and at most so many at once. People change
+    /// devices some times a year; a thousand is a program that loops.
     pub account_updates_per_hour: u32,
     /// Connections for gRPC at a time. One takes some 50 KiB.
     pub connections: usize,

@@ -306,13 +306,24 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         read(&log("origin = \"\"")),
         Err(ConfigError::Origin { log: 1 })
     ));
-    for address in [
-        "https://a:1",
-        "127.0.0.1:1",
-        "http://a:1/path",
-        "",
-        "http://",
-    ] {
+    // A token is not for everybody on the way to read.
+    let token = directory.path().join("log.token");
+    std::fs::write(&token, "t\n").unwrap();
+    let with_token = |address: &str| {
+        read(&log(&format!(
+            "grpc = \"{address}\"\ngrpc_token = \"log.token\""
+        )))
+    };
+    assert!(matches!(
+        with_token("http://a:1"),
+        Err(ConfigError::GrpcTokenInClear { log: 1 })
+    ));
+    for address in ["https://a", "http://127.0.0.1:1", "http://[::1]:1"] {
+        let logs = with_token(address).unwrap().logs;
+        let grpc = logs[ORIGIN].grpc.as_ref().unwrap();
+        assert_eq!(grpc.authorization.as_ref().unwrap(), "Bearer t");
+    }
+    for address in ["ftp://a:1", "127.0.0.1:1", "http://a:1/path", "", "http://"] {
         let refused = read(&log(&format!("grpc = \"{address}\"")));
         assert!(
             matches!(refused, Err(ConfigError::Grpc { log: 1 })),

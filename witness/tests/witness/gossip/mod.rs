@@ -233,7 +233,7 @@ async fn what_cannot_be_meant_is_refused_at_the_start() {
             "{url}"
         );
     }
-    let peer = "[[peer]]\nurl = \"https://w.example:7381\"\nkey = \"00\"\n";
+    let peer = "[[peer]]\nurl = \"ftp://w.example:7381\"\nkey = \"00\"\n";
     let home = Home::new("", peer);
     let refused = Config::read(&home.path().join("witness.toml"));
     assert!(matches!(
