@@ -5,7 +5,7 @@
 //! that stalls for a second shows a second of latencies, not one slow call (coordinated omission).
 //! Flat out there is no such time; latencies are then those of the calls that were made.
 //!
-//! A [`Device`](device) stands for many that share a connection and a known head. What it is
+//! A `Device` stands for many that share a connection and a known head. What it is
 //! answered in a sample of calls is verified as every device does; all of them would make this
 //! program the slower side.
 
