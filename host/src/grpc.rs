@@ -12,7 +12,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::http2::{self, Http2Limits, PREFACE, Prefaced};
 use crate::listener::{Accepted, Connection, Listener};
@@ -28,18 +27,8 @@ pub async fn serve(
     limits: Http2Limits,
     shutdown: CancellationToken,
 ) {
-    let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let (router, shutdown) = (router.clone(), shutdown.clone());
-        connections.spawn(serve_connection(accepted, router, limits, shutdown));
-    }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+    let serve = |accepted| serve_connection(accepted, router.clone(), limits, shutdown.clone());
+    listener.serve_each(&shutdown, serve).await;
 }
 
 /// Ends every call that has not begun to answer after `time`, its request included.

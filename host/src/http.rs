@@ -15,7 +15,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -74,18 +73,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let router = bounded(router, limits);
-    let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.cancelled() => break,
-        };
-        let (router, shutdown) = (router.clone(), shutdown.clone());
-        connections.spawn(serve_connection(accepted, router, limits, shutdown));
-    }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+    let serve = |accepted| serve_connection(accepted, router.clone(), limits, shutdown.clone());
+    listener.serve_each(&shutdown, serve).await;
 }
 
 /// Puts the limits on requests around `router`.

@@ -18,6 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use webpki::EndEntityCert;
 
 use crate::tls::{Certificates, Protocol};
@@ -111,6 +113,25 @@ impl Listener {
                 of_network: places.of_network,
             }),
         }
+    }
+
+    /// Has `serve` do with every connection what it does, each on a task of its own, until
+    /// `shutdown` is cancelled; then waits for those that stand.
+    pub async fn serve_each<F>(self, shutdown: &CancellationToken, serve: impl Fn(Accepted) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.accept() => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            connections.spawn(serve(accepted));
+        }
+        drop(self);
+        connections.close();
+        connections.wait().await;
     }
 
     /// The next connection for which there is a place. Errors of one connection are passed over;

@@ -17,7 +17,7 @@ mod secret;
 
 pub use loader::{KeyError, KeyLoader, encrypt_file};
 pub use openssh::{OpensshKey, OpensshKeyError};
-pub use reference::{KeyReference, KeyTable, KeyTableError, parse_toml};
+pub use reference::{KeyReference, KeyTable, KeyTableError};
 pub use remote::RemoteError;
 pub use secret::{Secret, SecretError, SecretSource, SecretSourceError, Secrets};
 

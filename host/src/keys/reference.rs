@@ -108,7 +108,7 @@ pub enum KeyTableError {
 /// # Errors
 ///
 /// What is wrong; the operator is at fault.
-pub fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+fn parse_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(1, |before| 1 + before.matches('\n').count());
