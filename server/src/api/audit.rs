@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use candor_proto::Bytes;
 use candor_proto::v1::audit_server::Audit;
@@ -34,8 +34,7 @@ impl Audit for Service {
         &self,
         request: Request<StreamEpochsRequest>,
     ) -> Result<Response<Self::StreamEpochsStream>, Status> {
-        let client = self.limits.client(request.extensions().get());
-        self.limits.call(&client, Instant::now())?;
+        let client = self.pass(&request)?;
         let place = self.limits.feed(&client)?;
         let StreamEpochsRequest {
             from_epoch,

@@ -1,7 +1,6 @@
 //! `candor.v1.Log`: heads, consistency, configuration.
 
 use std::pin::Pin;
-use std::time::Instant;
 
 use candor_proto::hashes_to_wire;
 use candor_proto::v1::log_server::Log;
@@ -24,10 +23,7 @@ impl Log for Service {
         &self,
         request: Request<GetHeadRequest>,
     ) -> Result<Response<GetHeadResponse>, Status> {
-        self.limits.call(
-            &self.limits.client(request.extensions().get()),
-            Instant::now(),
-        )?;
+        self.pass(&request)?;
         let request = request.into_inner();
         let published = self.published()?;
         let query = HeadQuery {
@@ -52,8 +48,7 @@ impl Log for Service {
         &self,
         request: Request<WatchHeadsRequest>,
     ) -> Result<Response<Heads>, Status> {
-        let client = self.limits.client(request.extensions().get());
-        self.limits.call(&client, Instant::now())?;
+        let client = self.pass(&request)?;
         let place = self.limits.stream(&client)?;
         let WatchHeadsRequest {
             post_quantum,
@@ -100,10 +95,7 @@ impl Log for Service {
         &self,
         request: Request<GetConsistencyRequest>,
     ) -> Result<Response<GetConsistencyResponse>, Status> {
-        self.limits.call(
-            &self.limits.client(request.extensions().get()),
-            Instant::now(),
-        )?;
+        self.pass(&request)?;
         let GetConsistencyRequest { old_size, new_size } = request.into_inner();
         let published = self.published()?.signed.size;
         if old_size > new_size || new_size > published {
@@ -123,10 +115,7 @@ impl Log for Service {
         &self,
         request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
-        self.limits.call(
-            &self.limits.client(request.extensions().get()),
-            Instant::now(),
-        )?;
+        self.pass(&request)?;
         // Witnesses ask before anything is published: record 0 is then served without a proof.
         let published = self.published.current().map_or(0, |head| head.signed.size);
         let size = match request.into_inner().size {

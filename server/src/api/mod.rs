@@ -10,7 +10,7 @@ mod padding;
 mod registrar;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use candor_host::request::Port;
 use candor_proto::v1::audit_server::AuditServer;
@@ -20,12 +20,12 @@ use candor_proto::v1::registrar_server::RegistrarServer;
 use candor_proto::{Bytes, hashes_to_wire, v1};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::service::Routes;
+use tonic::{Request, Status};
 
 use crate::head::{Published, PublishedHead, SignedHead};
 use crate::ledger::{Ledger, LedgerError};
-use crate::limits::{Class, Limit, Limiter, Reads};
+use crate::limits::{Class, Client, Limit, Limiter, Reads};
 use crate::metrics::Metrics;
 use crate::sequencer::admission::Admission;
 use crate::sequencer::ladders::Ladders;
@@ -99,6 +99,13 @@ impl Service {
     fn published(&self) -> Result<Arc<Published>, Status> {
         let none = || Status::unavailable("no head is published yet");
         self.published.current().ok_or_else(none)
+    }
+
+    /// Lets a call that is no lookup pass within its caller's limits; who that is to them.
+    fn pass<T>(&self, request: &Request<T>) -> Result<Client, Status> {
+        let client = self.limits.client(request.extensions().get());
+        self.limits.call(&client, Instant::now())?;
+        Ok(client)
     }
 
     /// Answers from memory, at once, if all that it takes is there; else from the store, where
