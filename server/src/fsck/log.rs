@@ -31,7 +31,11 @@ impl Log {
             self.differing.push(index);
         }
         let roots = [&self.by_records, &self.by_tiles].map(root);
-        for (_, at) in self.marks.iter_mut().filter(|mark| mark.0 == index + 1) {
+        for (_, at) in self
+            .marks
+            .iter_mut()
+            .filter(|mark| mark.0 == index.saturating_add(1))
+        {
             *at = roots;
         }
     }

@@ -153,9 +153,10 @@ impl SledStorage {
                 source: "too much was committed while one scan went on".into(),
             });
         }
-        let mut found = BTreeMap::new();
+        let (mut found, mut bytes) = (BTreeMap::new(), 0);
+        let is_full = |rows, bytes| rows >= rows_max || bytes >= PART_BYTES_MAX;
         let mut iterator = self.database.range::<&[u8], _>(range.bounds());
-        while found.len() < rows_max {
+        while !is_full(found.len(), bytes) {
             let row = match order {
                 Order::Ascending => iterator.next(),
                 Order::Descending => iterator.next_back(),
@@ -163,16 +164,17 @@ impl SledStorage {
             let Some(row) = row else { break };
             let (key, stored) = row.map_err(read_error)?;
             let value = rows::value(&self.database, &stored)?;
+            bytes += key.len() + value.len();
             found.insert(key.to_vec(), value);
         }
-        let (seen, rest) = match found.len() < rows_max {
-            true => (range.clone(), None),
-            false => {
+        let (seen, rest) = match is_full(found.len(), bytes) {
+            false => (range.clone(), None),
+            true => {
                 let last = match order {
                     Order::Ascending => found.last_key_value(),
                     Order::Descending => found.first_key_value(),
                 };
-                let (last, _) = last.expect("rows_max is not 0");
+                let (last, _) = last.expect("neither limit is 0");
                 let (seen, rest) = range.split(last, order);
                 (seen, Some(rest))
             }
@@ -297,6 +299,9 @@ type Part = Result<(BTreeMap<Vec<u8>, Vec<u8>>, Option<Range>), ReadError>;
 const PART_ROWS_MIN: usize = 32;
 const PART_ROWS_MAX: usize = 2048;
 
+/// Bytes after which it reads no further row at that time: commits wait for it.
+const PART_BYTES_MAX: usize = 4 << 20;
+
 /// Most bytes that are kept of what was replaced while a scan goes on: the memory that a copy of
 /// the whole store may take. A copy that needs more fails, and the scan may be made again.
 const HISTORY_BYTES_MAX: usize = if cfg!(test) { 1 << 20 } else { 512 << 20 };
@@ -315,6 +320,32 @@ mod tests {
     use super::*;
 
     conformance_tests!(|| opener(Engine::Sled));
+
+    #[test]
+    fn long_rows_are_read_in_parts_too() {
+        let open = opener(Engine::Sled);
+        let store = open();
+        for key in 0..20_u8 {
+            let mut batch = Batch::new();
+            batch.put(Table::Deltas, [key], vec![key; PART_BYTES_MAX / 3]);
+            store.commit(batch).unwrap();
+        }
+        for order in [Order::Ascending, Order::Descending] {
+            let mut keys = Vec::new();
+            let all = KeyRange::all();
+            let read = store.scan(Table::Deltas, &all, order, &mut |key, value| {
+                assert_eq!(value, vec![key[0]; PART_BYTES_MAX / 3]);
+                keys.push(key[0]);
+                std::ops::ControlFlow::Continue(())
+            });
+            read.unwrap();
+            let mut expected: Vec<u8> = (0..20).collect();
+            if order == Order::Descending {
+                expected.reverse();
+            }
+            assert_eq!(keys, expected);
+        }
+    }
 
     #[test]
     fn a_scan_that_would_need_too_much_memory_fails_and_later_ones_do_not() {
