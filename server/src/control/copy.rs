@@ -2,11 +2,13 @@
 
 use std::mem;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use candor_proto::v1;
 use candor_proto::v1::backup_part::Part;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -19,19 +21,24 @@ pub(super) const PARTS_MAX: usize = 2;
 /// Rows are sent together until they have so many bytes.
 const PART_BYTES: usize = 1 << 20;
 
+/// How long the copy waits for its reader. What commits replace is kept for the copy meanwhile: on
+/// disk, or in memory.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Where the parts of a copy go.
 pub(super) struct Sender {
     pub(super) parts: mpsc::Sender<Result<v1::BackupPart, Status>>,
     pub(super) shutdown: CancellationToken,
+    /// How long it waits for its reader: [`PATIENCE`].
+    pub(super) patience: Duration,
 }
 
 impl Sender {
     /// Sends the whole store. Blocks; ends when nobody reads it any more, or the server stops.
     pub(super) fn send_all(&self, ledger: &Ledger, note: Vec<u8>) {
         if let Err(status) = self.send_rows(ledger, note) {
-            let refused = self.parts.send(Err(status));
-            // Whoever has gone needs no reason.
-            let _ = Handle::current().block_on(self.unless_stopped(refused));
+            // Whoever has gone, or does not read, needs no reason.
+            let _ = Handle::current().block_on(self.wait(self.parts.send(Err(status))));
         }
     }
 
@@ -64,16 +71,18 @@ impl Sender {
 
     fn send(&self, part: Part) -> Result<(), Status> {
         let part = self.parts.send(Ok(v1::BackupPart { part: Some(part) }));
-        match Handle::current().block_on(self.unless_stopped(part)) {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) => Err(Status::cancelled("nobody reads the copy")),
+        match Handle::current().block_on(self.wait(part)) {
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(_))) => Err(Status::cancelled("nobody reads the copy")),
+            Some(Err(_)) => Err(Status::deadline_exceeded("the copy is not read")),
             None => Err(Status::unavailable("the server is stopping")),
         }
     }
 
-    async fn unless_stopped<T>(&self, done: impl Future<Output = T>) -> Option<T> {
+    /// Waits for the reader, but not for ever; `None` if the server stops.
+    async fn wait<T>(&self, done: impl Future<Output = T>) -> Option<Result<T, Elapsed>> {
         tokio::select! {
-            done = done => Some(done),
+            done = tokio::time::timeout(self.patience, done) => Some(done),
             () = self.shutdown.cancelled() => None,
         }
     }
@@ -136,6 +145,18 @@ mod tests {
         Ledger::new(Arc::new(store), 0)
     }
 
+    fn sender(
+        parts: mpsc::Sender<Result<v1::BackupPart, Status>>,
+        shutdown: CancellationToken,
+        patience: Duration,
+    ) -> Sender {
+        Sender {
+            parts,
+            shutdown,
+            patience,
+        }
+    }
+
     fn send(sender: Sender) -> tokio::task::JoinHandle<()> {
         let ledger = ledger();
         tokio::task::spawn_blocking(move || sender.send_all(&ledger, vec![1]))
@@ -145,7 +166,7 @@ mod tests {
     async fn every_row_is_sent_once_and_the_end_counts_them() {
         let (parts, mut receiver) = mpsc::channel(PARTS_MAX);
         let shutdown = CancellationToken::new();
-        let sending = send(Sender { parts, shutdown });
+        let sending = send(sender(parts, shutdown, PATIENCE));
         let (mut rows, mut end) = (Vec::new(), None);
         while let Some(part) = receiver.recv().await {
             match part.unwrap().part.unwrap() {
@@ -173,15 +194,30 @@ mod tests {
         let (parts, mut receiver) = mpsc::channel(PARTS_MAX);
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
-        let sending = send(Sender { parts, shutdown });
+        let sending = send(sender(parts, shutdown, PATIENCE));
         assert!(receiver.recv().await.is_some());
         stop.cancel();
         sending.await.unwrap();
 
         let (parts, receiver) = mpsc::channel(PARTS_MAX);
         let shutdown = CancellationToken::new();
-        let sending = send(Sender { parts, shutdown });
+        let sending = send(sender(parts, shutdown, PATIENCE));
         drop(receiver);
         sending.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stops_reading_does_not_hold_the_copy_for_ever() {
+        let (parts, mut receiver) = mpsc::channel(PARTS_MAX);
+        let short = Duration::from_millis(20);
+        let sending = send(sender(parts, CancellationToken::new(), short));
+        // It ends although nobody reads, and what can still be read has no end.
+        sending.await.unwrap();
+        let mut read = 0;
+        while let Some(part) = receiver.recv().await {
+            assert!(!matches!(part.unwrap().part, Some(Part::End(_))));
+            read += 1;
+        }
+        assert_eq!(read, PARTS_MAX);
     }
 }

@@ -13,6 +13,7 @@ mod service;
 mod socket;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use candor_proto::v1::admin_server::AdminServer;
 use futures::StreamExt;
@@ -58,13 +59,21 @@ pub enum SocketError {
     },
 }
 
+/// How long accepting waits after a failure.
+const ACCEPT_DELAY: Duration = Duration::from_millis(100);
+
 /// Serves the operator until `shutdown`, then removes the socket.
 pub async fn serve(socket: ControlSocket, admin: Admin, shutdown: CancellationToken) {
     let (listener, path) = socket.into_parts();
     let own_user = rustix::process::geteuid().as_raw();
     let incoming = UnixListenerStream::new(listener).filter_map(async |accepted| match accepted {
-        Ok(stream) => is_allowed(&stream, own_user).then_some(Ok(stream)),
-        Err(error) => Some(Err(error)),
+        Ok(stream) => is_allowed(&stream, own_user).then_some(Ok::<_, std::io::Error>(stream)),
+        Err(error) => {
+            // No descriptors are left, most likely. Trying at once again would keep a core busy.
+            tracing::warn!(%error, "could not accept at the control socket");
+            tokio::time::sleep(ACCEPT_DELAY).await;
+            None
+        }
     });
     let service = AdminServer::new(admin).max_decoding_message_size(REQUEST_BYTES_MAX);
     let served = Server::builder()

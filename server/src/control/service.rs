@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::copy::{PARTS_MAX, Sender};
+use super::copy::{PARTS_MAX, PATIENCE, Sender};
 use crate::head::{PublishedHead, SignedHead};
 use crate::ledger::Ledger;
 use crate::sequencer::erasure::{EraseError, Eraser, Scope};
@@ -61,7 +61,11 @@ impl v1::admin_server::Admin for Admin {
         let signed = signed.ok_or_else(|| Status::unavailable("no head is signed yet"))?;
         let (parts, receiver) = mpsc::channel(PARTS_MAX);
         let shutdown = self.shutdown.clone();
-        let sender = Sender { parts, shutdown };
+        let sender = Sender {
+            parts,
+            shutdown,
+            patience: PATIENCE,
+        };
         let ledger = self.ledger.clone();
         tokio::task::spawn_blocking(move || {
             tracing::info!(size = signed.size, "a copy of the store begins");
