@@ -91,9 +91,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     directory.sync().map_err(unknown)
 }
 
-/// Creates the file at `path` durably, and refuses to overwrite one that exists.
-///
-/// A crash during the call may leave a part of `bytes` there: use a format whose reader notices.
+/// Creates the file at `path` atomically and durably, and refuses to overwrite one that exists.
 ///
 /// # Errors
 ///
@@ -110,14 +108,17 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     };
 
     let directory = Directory::open_parent(path).map_err(not_written)?;
-    let mut file = create_private(path).map_err(not_written)?;
-    if let Err(error) = file.write_all(bytes) {
-        return match fs::remove_file(path) {
-            Ok(()) => Err(not_written(error)),
-            Err(_) => Err(unknown(error)),
-        };
-    }
-    file.sync_all().map_err(unknown)?;
+    let temporary = temporary_path(path).map_err(not_written)?;
+    let mut file = create_private(&temporary).map_err(not_written)?;
+    // Unlike a rename, a link replaces nothing.
+    let linked = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&temporary, path))
+        .map_err(not_written);
+    // Best effort: a leftover is garbage, never mistaken for the target.
+    let _ = fs::remove_file(&temporary);
+    linked?;
     directory.sync().map_err(unknown)
 }
 
