@@ -19,10 +19,10 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::init::{LogKeys, NEXT_KEY_SLOTS};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, forget_second};
 use crate::publisher::WitnessNode;
 use crate::run::RunError;
-use crate::run::policies::Policies;
+use crate::run::policies::{Policies, named};
 use crate::stopped::{Stopped, StoppedError};
 use crate::storage::CommitError;
 
@@ -146,6 +146,15 @@ pub async fn finish(config: &Config, ending: &Ending) -> Result<Vec<VerifierKey>
     Ok(old)
 }
 
+/// The newest head of a second policy, of which the configuration names none any more: it is left
+/// by nobody's wish, and would be signed by keys that are not the log's.
+fn forgotten(stopped: &Stopped, config: &Config, after: &Identity) -> Result<bool, LedgerError> {
+    let verifier = LogVerifier::new(&config.origin, after.keys().cloned().collect());
+    let second = stopped.ledger.second()?;
+    let is_forgotten = second.is_some_and(|note| !is_signed(&note, &verifier));
+    Ok(is_forgotten && config.second_policy.is_none())
+}
+
 /// What a rotation waits for, as far as can be told while the log runs.
 #[derive(Debug)]
 pub struct Progress {
@@ -179,7 +188,11 @@ pub async fn progress(config: &Config) -> Result<Progress, RotationError> {
         let missing = vec!["it is finished; put the next keys in the place of the others".into()];
         return Ok(Progress { next, missing });
     }
-    let policies = Policies::read(config, &keys.signer.identity()).map_err(start)?;
+    // Which keys signed before, the store says, and that is the server's now.
+    let policy = config.read_policy().map_err(|error| start(error.into()))?;
+    let mut identity = keys.signer.identity();
+    identity.retired = named(&policy, &config.origin).collect();
+    let policies = Policies::read(config, &identity).map_err(start)?;
     let mut missing: Vec<String> = anchored(config, &verifier).into_iter().collect();
     missing.extend(not_listed(config, &policies, &next));
     missing.extend(refusing(policies.witnesses.iter(), &verifier).await);
@@ -196,7 +209,10 @@ fn policies(config: &Config, identity: &Identity) -> Result<Policies, RotationEr
 /// Changes the keys of a log, if the server can start with them.
 fn change(stopped: &Stopped, config: &Config, after: &Identity) -> Result<(), RotationError> {
     policies(config, after)?;
-    let rows = stopped.ledger.change_identity(&stopped.identity, after)?;
+    let mut rows = stopped.ledger.change_identity(&stopped.identity, after)?;
+    if forgotten(stopped, config, after)? {
+        forget_second(&mut rows);
+    }
     Ok(stopped.ledger.store().commit(rows)?)
 }
 

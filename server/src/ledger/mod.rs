@@ -30,7 +30,7 @@ mod write;
 pub use account::{Account, Earlier, ProvenKey, Rung, Version};
 pub use erase::{ERASED_AT_ONCE_MAX, Erasing};
 pub use read::{CacheUse, Ledger, LedgerError, StoredHead};
-pub use write::{EpochRows, create, put_ladders, put_published, put_second};
+pub use write::{EpochRows, create, forget_second, put_ladders, put_published, put_second};
 
 use candor_core::account::Label;
 

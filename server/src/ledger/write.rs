@@ -118,6 +118,11 @@ pub fn put_second(note: &[u8]) -> Batch {
     batch
 }
 
+/// Removes the newest note that satisfied the second policy.
+pub fn forget_second(batch: &mut Batch) {
+    batch.remove(Table::Checkpoints, SECOND);
+}
+
 fn put_tiles(batch: &mut Batch, tiles: &[ChangedTile]) {
     for changed in tiles {
         let tile = changed.tile;

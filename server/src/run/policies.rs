@@ -54,6 +54,17 @@ impl Policies {
     }
 }
 
+/// The keys of a policy's logs that have the name of this one: all that can be told of a log
+/// without its store.
+pub(crate) fn named<'a>(
+    policy: &'a Policy,
+    origin: &'a str,
+) -> impl Iterator<Item = VerifierKey> + 'a {
+    let keys = policy.logs().iter().map(PolicyLog::key);
+    keys.filter(move |key| key.name().as_str() == origin)
+        .cloned()
+}
+
 /// A policy that this log can meet: it lists only this log, by a key that it signs with, and
 /// witnesses with addresses suffice.
 fn check_policy(policy: &Policy, identity: &Identity) -> Result<(), &'static str> {

@@ -1,12 +1,11 @@
 //! What keeps a server from running, as far as its configuration shows it: without keys, locks, or
 //! the network.
 
-use candor_core::note::VerifierKey;
 use candor_host::logging;
 use candor_host::settings::Findings;
 use candor_host::tls::TlsFiles;
 
-use super::policies::Policies;
+use super::policies::{Policies, named};
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::init::KEY_SLOTS;
@@ -37,11 +36,8 @@ fn check_policies(config: &Config, found: &mut Findings) {
         Ok(policy) => policy,
         Err(error) => return found.error(logging::with_sources(&error)),
     };
-    let keys = policy.logs().iter().map(|log| log.key().clone());
-    let is_own = |key: &VerifierKey| key.name().as_str() == config.origin;
-    let own: Vec<VerifierKey> = keys.filter(is_own).collect();
     let identity = Identity {
-        signing: own,
+        signing: named(&policy, &config.origin).collect(),
         retired: Vec::new(),
     };
     match Policies::read(config, &identity) {
@@ -69,7 +65,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use candor_core::crypto::Ed25519SecretKey;
-    use candor_core::note::KeyName;
+    use candor_core::note::{KeyName, VerifierKey};
     use candor_host::keys::KeyTable;
 
     use super::*;

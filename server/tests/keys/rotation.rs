@@ -2,16 +2,19 @@
 //! the server starts and signs.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use candor_core::note::{LogVerifier, SignedNote, VerifierKey};
 use candor_server::config::Config;
+use candor_server::fsck;
 use candor_server::init::{self, LogKeys};
+use candor_server::ledger::{self, Ledger};
 use candor_server::rotation::{self, Ending, RotationError};
 use candor_server::run::{self, RunError};
 use candor_server::sequencer::recovery::RecoveryError;
 use candor_server::stopped::StoppedError;
-use candor_server::storage::Engine;
+use candor_server::storage::{Engine, Storage, StoreOptions, Table};
 use tokio_util::sync::CancellationToken;
 
 const ORIGIN: &str = "log.example/rotating";
@@ -56,6 +59,11 @@ async fn signs(path: &Path, keys: &[VerifierKey]) -> Vec<bool> {
         verifier.verify(&note).is_ok()
     };
     keys.iter().map(signed_by).collect()
+}
+
+fn open(path: &Path) -> Arc<dyn Storage> {
+    let options = StoreOptions::new(&read(path).store);
+    Engine::Fjall.open(&options).unwrap()
 }
 
 async fn refused(path: &Path) -> RunError {
@@ -142,12 +150,22 @@ async fn the_server_starts_between_all_steps_of_a_rotation() {
     assert!(message.contains("any more"), "{message}");
     write_policy(&path, &next);
     assert_eq!(signs(&path, &both).await, [false, false, true, true]);
+
+    // A policy may list keys of the rotation before while the next one is under way.
+    write_policy(&path, &both);
+    let third = rotation::begin(&read(&path)).unwrap();
+    let progress = rotation::progress(&read(&path)).await.unwrap();
+    assert_eq!((progress.next, progress.missing.len()), (third, 2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_keys_are_not_the_logs_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let (path, old) = create(directory.path());
+    assert_eq!(signs(&path, &old).await, [true, true]);
+    // The log once had a second policy, and this was its newest head then.
+    let second = std::fs::read(read(&path).anchor).unwrap();
+    open(&path).commit(ledger::put_second(&second)).unwrap();
     let next = begin(&path, &old).await;
     let both = [&old[..], &next].concat();
     assert_eq!(signs(&path, &both).await, [true; 4]);
@@ -164,7 +182,20 @@ async fn revoked_keys_are_not_the_logs_any_more() {
     );
     assert_eq!(signs(&path, &both).await, [true; 4]);
     write_policy(&path, &next);
+    assert!(
+        open(&path)
+            .get(Table::Checkpoints, b"second")
+            .unwrap()
+            .is_some()
+    );
     rotation::finish(&read(&path), &ending).await.unwrap();
+    assert_eq!(
+        open(&path).get(Table::Checkpoints, b"second").unwrap(),
+        None
+    );
+    let all = std::num::NonZeroU64::MIN;
+    let checked = fsck::check(&Ledger::new(open(&path), 0), all, &mut |_| {});
+    assert!(checked.unwrap().is_clean());
     assert_eq!(signs(&path, &both).await, [false, false, true, true]);
 
     // Keys that the store does not name are no keys of this log.
