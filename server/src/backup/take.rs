@@ -81,6 +81,8 @@ impl Source {
         engine: Engine,
         told: Told<'_>,
     ) -> Result<Manifest, BackupError> {
+        // The copy is of a moment after this one: what was erased before is not in it.
+        let made_s = Clock::system().now_s();
         let copy = Copy::new(engine, &to.join(STORE), told)?;
         let copied = match self {
             Self::Server(client) => copy_from_server(*client, copy)?,
@@ -103,7 +105,7 @@ impl Source {
             size: head.size,
             root: head.root.to_string(),
             rows: copied.rows,
-            made_s: Clock::system().now_s(),
+            made_s,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             note: note.transpose()?,
         };

@@ -1,5 +1,6 @@
 //! What a check found, for people and for programs; and how far it is.
 
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -114,39 +115,66 @@ pub fn to_json(report: &Report) -> Value {
     })
 }
 
-/// How a store stands to the anchor of a configuration: a sentence, and whether the log can go on
-/// from it.
-pub fn anchor_of(config: &Config, ledger: &Ledger) -> Result<(String, bool), String> {
+/// How a store stands to the anchor of a configuration, in a sentence.
+pub enum Anchored {
+    /// As was found.
+    Known(Standing),
+    /// Nobody here knows what was signed.
+    None,
+    /// The anchor, or what it has to be compared with, cannot be read: why.
+    Unknown(String),
+}
+
+impl Anchored {
+    /// Whether the log can go on from the store.
+    pub const fn can_go_on(&self) -> bool {
+        matches!(self, Self::Known(Standing::Reaches { .. }))
+    }
+
+    /// Whether the store is something else than was signed, or nobody can tell.
+    pub const fn is_wrong(&self) -> bool {
+        matches!(
+            self,
+            Self::Known(Standing::Contradicts { .. }) | Self::Unknown(_)
+        )
+    }
+}
+
+impl fmt::Display for Anchored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(Standing::Reaches { size, signed }) => {
+                write!(
+                    f,
+                    "The anchor agrees: {signed} of {size} records were signed."
+                )
+            }
+            Self::Known(Standing::Behind { size, signed }) => write!(
+                f,
+                "Behind the anchor by {}: {size} records, {signed} were signed. The log cannot \
+                 go on from here.",
+                signed - size,
+            ),
+            Self::Known(Standing::Contradicts { signed }) => write!(
+                f,
+                "Contradicts the anchor: another history than was signed at {signed} records. The \
+                 log cannot go on from here.",
+            ),
+            Self::None => f.write_str("There is no anchor: nobody here knows what was signed."),
+            Self::Unknown(why) => write!(f, "Could not be compared with the anchor: {why}."),
+        }
+    }
+}
+
+/// Compares a store with the anchor of a configuration.
+pub fn anchor_of(config: &Config, ledger: &Ledger) -> Result<Anchored, String> {
     let verifier = configured_verifier(config).map_err(told)?;
     let Some(newest) = anchor::peek(&config.anchor, &verifier).map_err(told)? else {
-        return Ok((
-            "There is no anchor: nobody here knows what was signed.".into(),
-            false,
-        ));
+        return Ok(Anchored::None);
     };
-    Ok(match Standing::of(ledger, newest) {
-        Ok(Standing::Reaches { size, signed }) => {
-            let text = format!("The anchor agrees: {signed} of {size} records were signed.");
-            (text, true)
-        }
-        Ok(Standing::Behind { size, signed }) => {
-            let by = signed - size;
-            let text = format!(
-                "Behind the anchor by {by}: {size} records, {signed} were signed. The log cannot \
-                 go on from here."
-            );
-            (text, false)
-        }
-        Ok(Standing::Contradicts { signed }) => {
-            let text = format!(
-                "Contradicts the anchor: another history than was signed at {signed} records. The \
-                 log cannot go on from here."
-            );
-            (text, false)
-        }
-        Err(error) => (
-            format!("Could not be compared with the anchor: {error}."),
-            false,
-        ),
-    })
+    let standing = Standing::of(ledger, newest);
+    Ok(standing.map_or_else(
+        |error| Anchored::Unknown(error.to_string()),
+        Anchored::Known,
+    ))
 }

@@ -46,11 +46,15 @@ pub fn perform(arguments: &Arguments) -> Result<(), String> {
     });
     drop(meter);
     let report = report.map_err(told)?;
-    let anchored = config.map(|config| findings::anchor_of(&config, &ledger));
-    let anchored = anchored.transpose()?;
-    let is_clean = report.is_clean() && anchored.as_ref().is_none_or(|(_, can_go_on)| *can_go_on);
+    // What was found is told also if the anchor cannot be read.
+    let anchored = config.map(|config| {
+        let anchored = findings::anchor_of(&config, &ledger);
+        anchored.unwrap_or_else(findings::Anchored::Unknown)
+    });
+    let can_go_on = |anchored: &findings::Anchored| anchored.can_go_on();
+    let is_clean = report.is_clean() && anchored.as_ref().is_none_or(can_go_on);
     if arguments.json {
-        let anchor = anchored.as_ref().map(|(text, _)| text);
+        let anchor = anchored.as_ref().map(ToString::to_string);
         let checked = findings::to_json(&report);
         println!(
             "{}",
@@ -58,8 +62,8 @@ pub fn perform(arguments: &Arguments) -> Result<(), String> {
         );
     } else {
         findings::print(&report);
-        if let Some((text, _)) = &anchored {
-            println!("{text}");
+        if let Some(anchored) = &anchored {
+            println!("{anchored}");
         }
     }
     match (is_clean, report.count) {

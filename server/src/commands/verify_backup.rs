@@ -50,8 +50,11 @@ pub fn perform(arguments: &Arguments) -> Result<(), String> {
         println!("{mismatch}");
     }
     if let Some(config) = config {
-        let (text, _) = findings::anchor_of(&config, &verified.ledger)?;
-        println!("{text}");
+        let anchored = findings::anchor_of(&config, &verified.ledger)?;
+        println!("{anchored}");
+        if anchored.is_wrong() {
+            return Err("the backup is not of what was signed".into());
+        }
     }
     match verified.is_clean() {
         true => Ok(()),
