@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candor_core::answer::Query;
+use candor_proto::Bytes;
 use candor_proto::v1::directory_client::DirectoryClient;
 use candor_proto::v1::{self, LookupBatchRequest, LookupRequest};
 use fastrand::Rng;
@@ -42,6 +43,8 @@ pub struct Device {
 struct Answer {
     head: HeadAnswer,
     accounts: Vec<AccountAnswer>,
+    /// Bytes that are there for the answer's length alone.
+    padding: usize,
 }
 
 impl Answer {
@@ -52,7 +55,7 @@ impl Answer {
             it.checkpoint.len() + it.record.len() + it.inclusion.len() * 34
         });
         let accounts: usize = self.accounts.iter().map(|it| it.proof.len()).sum();
-        head + self.head.consistency.len() * 34 + accounts
+        head + self.head.consistency.len() * 34 + accounts + self.padding
     }
 }
 
@@ -134,6 +137,7 @@ impl Device {
         let answer = directory.lookup(request).await?.into_inner();
         let proof = answer.account;
         Ok(Answer {
+            padding: length(&answer.padding),
             head: HeadAnswer {
                 asked,
                 head: answer.head,
@@ -174,6 +178,7 @@ impl Device {
             proof,
         });
         Ok(Answer {
+            padding: length(&answer.padding),
             head: HeadAnswer {
                 asked,
                 head: answer.head,
@@ -202,6 +207,10 @@ impl Device {
         // It ends early only if the run does.
         let _ended = judging.await;
     }
+}
+
+fn length(padding: &[Bytes]) -> usize {
+    padding.iter().map(Bytes::len).sum()
 }
 
 fn to_wire(label: &str, query: Query) -> v1::Query {

@@ -45,7 +45,7 @@ use crate::publisher::{Comparison, Publisher, PublisherError, StatusBoard, Witne
 use crate::sequencer::admission::Admission;
 use crate::sequencer::commit::Committer;
 use crate::sequencer::erasure::Eraser;
-use crate::sequencer::ladders::Ladders;
+use crate::sequencer::ladders::{Ladders, Yield};
 use crate::sequencer::pipeline::Pipeline;
 use crate::sequencer::recovery::{self, RecoveryError};
 use crate::sequencer::{FatalError, Sequencer};
@@ -437,7 +437,11 @@ async fn compare_with_witnesses(
 /// Runs the sequencer on a thread of its own: everything that it does blocks.
 fn spawn_sequencer(sequencer: Sequencer) -> JoinHandle<Result<(), FatalError>> {
     let runtime = tokio::runtime::Handle::current();
-    tokio::task::spawn_blocking(move || runtime.block_on(sequencer.run()))
+    tokio::task::spawn_blocking(move || {
+        // The thread is the sequencer's until the process ends.
+        Yield::ToLookups.on_this_thread();
+        runtime.block_on(sequencer.run())
+    })
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {

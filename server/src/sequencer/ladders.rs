@@ -23,9 +23,15 @@ use crate::metrics::tally::Tally;
 /// one.
 const ROOM_KIB: usize = 64 * 1024;
 
-/// Added to the niceness of the threads that compute ahead: the most there is.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 19;
+/// How much a thread gives way to others: added to its niceness, where the system has that.
+#[derive(Clone, Copy)]
+pub(crate) enum Yield {
+    /// To lookups: somebody waits for it, but until an epoch is published, not for milliseconds.
+    /// Beside a core full of lookups it still gets a quarter of it.
+    ToLookups,
+    /// To everything.
+    ToAll,
+}
 
 /// The workers, one of each kind a core. Clones share them.
 #[derive(Clone)]
@@ -66,8 +72,9 @@ impl Ladders {
         vrf: Arc<VrfSecretKey>,
     ) -> Result<(Self, mpsc::Receiver<Completed>), ThreadPoolBuildError> {
         let named = |name| ThreadPoolBuilder::new().thread_name(move |at| format!("{name}-{at}"));
-        let prompt = named("updates").build()?;
-        let idle = named("ladders").start_handler(|_| yield_to_others());
+        let prompt = named("updates").start_handler(|_| Yield::ToLookups.on_this_thread());
+        let prompt = prompt.build()?;
+        let idle = named("ladders").start_handler(|_| Yield::ToAll.on_this_thread());
         let idle = idle.build()?;
         let (completed, stored) = mpsc::channel(ROOM_KIB);
         let ladders = Self {
@@ -140,8 +147,13 @@ impl Ladders {
     }
 }
 
-/// Lets every other thread run before this one. Where the system cannot, all are equal.
-fn yield_to_others() {
-    #[cfg(target_os = "linux")]
-    let _unchanged = rustix::process::setpriority_process(None, NICENESS);
+impl Yield {
+    /// Has the thread that calls it give way, for as long as it lives.
+    pub(crate) fn on_this_thread(self) {
+        #[cfg(target_os = "linux")]
+        let _unchanged = rustix::process::nice(match self {
+            Self::ToLookups => 5,
+            Self::ToAll => 19,
+        });
+    }
 }
