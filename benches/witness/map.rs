@@ -69,7 +69,8 @@ impl Map {
             audit_digest: delta.digest(),
         };
         let record = record.encode();
-        let (checked, [seconds, _]) = timed(|| self.progress.after(&record, &delta).unwrap());
+        let (checked, [seconds, _]) =
+            timed(|| self.progress.after(ORIGIN, &record, &delta).unwrap());
         self.progress = checked;
         (seconds, delta.as_bytes().len())
     }

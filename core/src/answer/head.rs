@@ -171,7 +171,8 @@ impl HeadProof {
     ) -> Result<VerifiedHead, HeadError> {
         let note = SignedNote::parse(&self.checkpoint)?;
         let verified = trust.policy().verify_checkpoint(&note)?;
-        let record = Record::decode(&self.record);
+        let checkpoint = verified.checkpoint();
+        let record = Record::decode_of(checkpoint.origin(), &self.record);
         let has_ended = matches!(&record, Ok(record) if record.successor.is_some());
         match verified.check_freshness(now_s, trust.max_age_s(), trust.skew_s()) {
             // A policy without witnesses has to be asked for by its name; it knows no time.
@@ -180,7 +181,6 @@ impl HeadProof {
             Err(FreshnessError::Stale { .. }) if has_ended => {}
             Err(error) => return Err(error.into()),
         }
-        let checkpoint = verified.checkpoint();
         let (size, root) = (checkpoint.size(), checkpoint.root());
         if let Some(known) = known {
             check_follows(known, size, root, consistency)?;

@@ -7,7 +7,7 @@ use crate::Hash;
 use crate::codec::{DecodeError, Reader, Writer as _};
 use crate::limits::{KEY_NAME_BYTES_MAX, SUCCESSOR_KEYS_MAX};
 use crate::log::leaf_hash;
-use crate::note::VerifierKey;
+use crate::note::{KeyName, VerifierKey};
 use sha2::{Digest as _, Sha256};
 
 const END: u8 = 2;
@@ -43,6 +43,9 @@ pub enum SuccessorError {
     /// A successor has at least one key, and at most [`SUCCESSOR_KEYS_MAX`].
     #[error("a successor has 1 to {SUCCESSOR_KEYS_MAX} keys")]
     KeyCount,
+    /// The origin is no key name, or holds characters that a terminal obeys.
+    #[error("a successor's origin is a key name without control characters")]
+    Origin,
 }
 
 impl Successor {
@@ -50,13 +53,16 @@ impl Successor {
     ///
     /// # Errors
     ///
-    /// [`SuccessorError::KeyCount`]; the caller is at fault.
+    /// [`SuccessorError::KeyCount`] or [`SuccessorError::Origin`]; the caller is at fault.
     pub fn new(config: &LogConfig, keys: &[VerifierKey]) -> Result<Self, SuccessorError> {
         let mut keys: Vec<Hash> = keys.iter().map(key_hash).collect();
         keys.sort_unstable();
         keys.dedup();
         if keys.is_empty() || keys.len() > SUCCESSOR_KEYS_MAX {
             return Err(SuccessorError::KeyCount);
+        }
+        if !is_origin(&config.origin) {
+            return Err(SuccessorError::Origin);
         }
         Ok(Self {
             origin: config.origin.clone(),
@@ -68,6 +74,13 @@ impl Successor {
     /// The successor's origin.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Hash of the encoding: tells successors apart.
+    pub fn hash(&self) -> Hash {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        Hash(Sha256::digest(bytes).into())
     }
 
     /// Checks that a log with this configuration is the successor.
@@ -107,7 +120,7 @@ impl Successor {
         let invalid = |field| DecodeError::Invalid { field };
         let origin = reader.opaque8(KEY_NAME_BYTES_MAX, "successor")?;
         let origin = str::from_utf8(origin).map_err(|_| invalid("successor"))?;
-        if origin.is_empty() {
+        if !is_origin(origin) {
             return Err(invalid("successor"));
         }
         let config = reader.hash("successor's configuration")?;
@@ -128,6 +141,11 @@ impl Successor {
             keys,
         })
     }
+}
+
+/// What origins are made of, and nothing that is unsafe to show.
+fn is_origin(text: &str) -> bool {
+    KeyName::new(text).is_ok() && !text.contains(char::is_control)
 }
 
 fn key_hash(key: &VerifierKey) -> Hash {
@@ -168,6 +186,21 @@ impl Record {
         reader.finish()?;
         Ok(Self { epoch, successor })
     }
+
+    /// Reads a record of the log with this origin, which cannot go on as itself.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the bytes are no such record.
+    pub fn decode_of(origin: &str, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let record = Self::decode(bytes)?;
+        match &record.successor {
+            Some(successor) if successor.origin == origin => {
+                Err(DecodeError::Invalid { field: "successor" })
+            }
+            _ => Ok(record),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +208,6 @@ impl Record {
 mod tests {
     use super::*;
     use crate::crypto::Ed25519SecretKey;
-    use crate::note::KeyName;
 
     fn config(origin: &str) -> LogConfig {
         LogConfig {
@@ -240,6 +272,27 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_that_is_unsafe_to_show_is_refused() {
+        let bytes = last().encode();
+        let with_origin = |origin: &str| {
+            let mut other = bytes[..EpochRecord::BYTES].to_vec();
+            other.opaque8(origin.as_bytes());
+            other.extend(&bytes[EpochRecord::BYTES + 1 + "next.example".len()..]);
+            Record::decode(&other)
+        };
+        assert_eq!(with_origin("next.example").unwrap(), last());
+        assert_eq!(Record::decode_of("log.example", &bytes).unwrap(), last());
+        let own = Record::decode_of("next.example", &bytes);
+        assert_eq!(own, Err(DecodeError::Invalid { field: "successor" }));
+        for character in [
+            '\0', '\n', '\u{1b}', '\u{7f}', '\u{80}', '\u{9b}', ' ', '+', '\u{2028}',
+        ] {
+            let refused = with_origin(&format!("next{character}example"));
+            assert!(refused.is_err(), "{character:?}");
+        }
+    }
+
+    #[test]
     fn only_the_log_that_was_named_is_the_successor() {
         let successor = last().successor.unwrap();
         let config_error = Err(SuccessorError::Config);
@@ -255,6 +308,8 @@ mod tests {
         assert_eq!(successor.check_key(&key(3)), Err(SuccessorError::Key));
         assert_eq!(successor.check_config(&config("next.example")), Ok(()));
         assert_eq!(successor.check_key(&key(2)), Ok(()));
+        let shown = Successor::new(&config("a\u{1b}[2J"), &[key(1)]);
+        assert_eq!(shown, Err(SuccessorError::Origin));
         let none = Successor::new(&config("next.example"), &[]);
         assert_eq!(none, Err(SuccessorError::KeyCount));
     }

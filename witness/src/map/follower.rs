@@ -174,9 +174,10 @@ impl Follower {
     async fn check(&self, progress: MapProgress, epochs: Vec<Epoch>) -> Result<Checked, End> {
         let turn = Arc::clone(&self.turns.0).acquire_owned().await;
         let turn = turn.map_err(|_| End::Stopped)?;
+        let origin = self.log.origin().to_owned();
         let checked = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            check(progress, epochs)
+            check(&origin, progress, epochs)
         });
         // An error: the runtime shuts down, and with it this task.
         checked.await.map_err(|_| End::Stopped)
@@ -292,11 +293,11 @@ impl Checked {
 }
 
 /// Checks epochs in order, up to the first that is wrong.
-fn check(progress: MapProgress, epochs: Vec<Epoch>) -> Checked {
+fn check(origin: &str, progress: MapProgress, epochs: Vec<Epoch>) -> Checked {
     let mut checked = Checked::nothing(progress);
     for epoch in epochs {
         let before = checked.progress.leaves();
-        match checked.progress.after(&epoch.record, &epoch.delta) {
+        match checked.progress.after(origin, &epoch.record, &epoch.delta) {
             Ok(after) => checked.progress = after,
             Err(fault) => {
                 checked.fault = Some(fault);

@@ -107,18 +107,23 @@ impl MapProgress {
         self.frontier.root()
     }
 
-    /// Checks the next epoch and returns what is known after it.
+    /// Checks the next epoch of the log with this origin and returns what is known after it.
     ///
     /// # Errors
     ///
     /// [`MapFault`].
-    pub fn after(&self, record_bytes: &[u8], delta: &AuditDelta) -> Result<Self, MapFault> {
+    pub fn after(
+        &self,
+        origin: &str,
+        record_bytes: &[u8],
+        delta: &AuditDelta,
+    ) -> Result<Self, MapFault> {
         let epoch = self.size();
         let order = |source| MapFault::Order { epoch, source };
         if self.has_ended {
             return Err(order(RecordOrderError::Ended));
         }
-        let record = Record::decode(record_bytes);
+        let record = Record::decode_of(origin, record_bytes);
         let record = record.map_err(|source| MapFault::Record { epoch, source })?;
         let has_ended = record.successor.is_some();
         let record = record.epoch;
@@ -223,7 +228,7 @@ mod tests {
     #[test]
     fn an_honest_epoch_is_accepted_and_the_state_reads_back() {
         let (record, delta) = first();
-        let after = start().after(&record.encode(), &delta).unwrap();
+        let after = start().after(ORIGIN, &record.encode(), &delta).unwrap();
         assert_eq!(after.size(), 2);
         for progress in [start(), after] {
             let bytes = progress.encode();
@@ -262,21 +267,27 @@ mod tests {
             epoch: record,
             successor: ending,
         };
-        let refused = start().after(&inserting.encode(), &delta).unwrap_err();
+        let refused = start()
+            .after(ORIGIN, &inserting.encode(), &delta)
+            .unwrap_err();
         let source = RecordOrderError::LeafCount;
         assert_eq!(refused, MapFault::Order { epoch: 1, source });
 
-        let before = start().after(&record.encode(), &delta).unwrap();
+        let before = start().after(ORIGIN, &record.encode(), &delta).unwrap();
         let (end, empty) = last(&record, &LEAF);
         let heartbeat = Record {
             successor: None,
             ..end.clone()
         };
-        let ended = before.after(&end.encode(), &empty).unwrap();
+        // It cannot go on as itself.
+        let itself = before.after("next.example", &end.encode(), &empty);
+        let source = DecodeError::Invalid { field: "successor" };
+        assert_eq!(itself, Err(MapFault::Record { epoch: 2, source }));
+        let ended = before.after(ORIGIN, &end.encode(), &empty).unwrap();
         // Not after a restart either.
         let ended = MapProgress::decode(&ended.encode()).unwrap();
         for record in [heartbeat, end] {
-            let refused = ended.after(&record.encode(), &empty).unwrap_err();
+            let refused = ended.after(ORIGIN, &record.encode(), &empty).unwrap_err();
             let source = RecordOrderError::Ended;
             assert_eq!(refused, MapFault::Order { epoch: 3, source });
         }
@@ -285,7 +296,8 @@ mod tests {
     #[test]
     fn every_other_epoch_is_refused() {
         let (record, delta) = first();
-        let refused = |record: EpochRecord| start().after(&record.encode(), &delta).unwrap_err();
+        let refused =
+            |record: EpochRecord| start().after(ORIGIN, &record.encode(), &delta).unwrap_err();
         let other_digest = EpochRecord {
             audit_digest: Hash::ZERO,
             ..record
@@ -311,10 +323,10 @@ mod tests {
         ] {
             assert!(matches!(refused(record), MapFault::Order { epoch: 1, .. }));
         }
-        let garbage = start().after(&record.encode()[1..], &delta);
+        let garbage = start().after(ORIGIN, &record.encode()[1..], &delta);
         assert!(matches!(garbage, Err(MapFault::Record { epoch: 1, .. })));
-        let again = start().after(&record.encode(), &delta).unwrap();
-        assert!(again.after(&record.encode(), &delta).is_err());
+        let again = start().after(ORIGIN, &record.encode(), &delta).unwrap();
+        assert!(again.after(ORIGIN, &record.encode(), &delta).is_err());
     }
 
     #[test]
