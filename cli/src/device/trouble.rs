@@ -16,6 +16,7 @@ pub const fn sentence(trouble: &Trouble) -> &'static str {
         Trouble::PolicyNotMet => "too few witnesses vouch for the log's head",
         Trouble::Behind => "the server is behind what was seen before",
         Trouble::Incompatible => "the log holds what this command is too old for",
+        Trouble::Ended { .. } => "the service ended this log, and names a successor",
         Trouble::ClockWrong => "this machine's clock is behind the witnesses'",
         Trouble::Offline => "the server cannot be reached",
         Trouble::Refused { .. } => "the server refused the update",
@@ -56,6 +57,11 @@ pub fn failure(trouble: &Trouble) -> Failure {
             Exit::Local,
             "client-too-old",
             "use matching versions of command and server",
+        ),
+        Trouble::Ended { .. } => (
+            Exit::Alarm,
+            "log-ended",
+            "what the log held last was not checked; get the successor's policy from its operator",
         ),
         Trouble::ClockWrong => (Exit::Local, "clock-wrong", "set this machine's clock"),
         Trouble::Refused { code, is_retryable } => {

@@ -132,6 +132,13 @@ const fn english(kind: AlertKind) -> [&'static str; 3] {
              you see. It may be showing people different things.",
             "Wait with anything private. Tell the people who make this app.",
         ],
+        AlertKind::LogEnded => [
+            "The service ended its records, and names others that take their place.",
+            "What it recorded last can no longer be checked: your devices may not have seen a \
+             change of your account, or of a contact's.",
+            "Update the app if there is a new version. Until then send nothing private, and look \
+             through the devices of your account.",
+        ],
         AlertKind::OwnUnrecognisedDevice => [
             "Your account has a device that none of your devices added.",
             "Whoever has that device may read what people send you.",

@@ -4,6 +4,9 @@
 //! the two meet, and where "offline" and "attack" are kept apart: only what contradicts something
 //! verified becomes a danger.
 
+use candor_core::Hash;
+use candor_core::answer::HeadError;
+
 use crate::error::{Error, Fault};
 
 /// Why a question had no verified answer.
@@ -28,6 +31,11 @@ pub enum Trouble {
     Behind,
     /// The server or the log speak a newer version.
     Incompatible,
+    /// The log's operator ended it.
+    Ended {
+        /// Hash of what the log's last record says of its successor.
+        successor: Hash,
+    },
     /// The device's clock is behind the witnesses'.
     ClockWrong,
     /// The server cannot be reached.
@@ -58,6 +66,9 @@ impl From<&Error> for Trouble {
             } => Self::Refused {
                 code: code.clone(),
                 is_retryable: *retryable,
+            },
+            Error::Head(HeadError::Ended(successor)) => Self::Ended {
+                successor: successor.hash(),
             },
             Error::OutcomeUnknown => Self::OutcomeUnknown,
             // The sender of the message is at fault.

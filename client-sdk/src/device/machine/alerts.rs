@@ -64,6 +64,10 @@ impl Machine {
         let (evidence, cause) = match trouble {
             Trouble::Fork { evidence } => (Some(evidence.clone()), 0),
             Trouble::Incompatible => (None, THIS_VERSION),
+            Trouble::Ended { successor } => {
+                let first = successor.0.first_chunk().copied();
+                (None, u64::from_be_bytes(first.unwrap_or_default()))
+            }
             _ => (None, 0),
         };
         let kind = match trouble {
@@ -71,6 +75,7 @@ impl Machine {
             Trouble::Stale => Some(Kind::LogStale),
             Trouble::PolicyNotMet => Some(Kind::LogPolicyNotMet),
             Trouble::Incompatible => Some(Kind::LogNeedsNewerClient),
+            Trouble::Ended { .. } => Some(Kind::LogEnded),
             Trouble::ClockWrong => Some(Kind::ClockWrong),
             Trouble::HistoryChanged => {
                 Some(of(Kind::OwnHistoryChanged, Kind::ContactHistoryChanged))

@@ -43,6 +43,33 @@ fn being_offline_or_behind_is_never_reported_as_an_attack() {
     }
 }
 
+/// Statement 11.
+#[test]
+fn a_log_that_its_operator_ended_is_told_as_that() {
+    let successor = |byte| Trouble::Ended {
+        successor: candor_core::Hash([byte; 32]),
+    };
+    let mut log = Log::default();
+    let (mut alice, _) = alice_and_bob(&mut log);
+    log.trouble = Some(successor(1));
+    alice.self_check(&mut log).unwrap_err();
+    alice.check(&mut log, BOB).unwrap_err();
+    assert_eq!(alice.told(), [AlertKind::LogEnded], "once");
+    assert_eq!(AlertKind::LogEnded.severity(), Severity::Warning);
+    // A later version of the application does not settle it, nor does an older head.
+    alice.restart();
+    log.trouble = None;
+    alice.self_check(&mut log).unwrap();
+    assert_eq!(alice.alerts(), [AlertKind::LogEnded]);
+    alice.acknowledge(&mut log, &Subject::Log, AlertKind::LogEnded);
+    log.trouble = Some(successor(1));
+    alice.self_check(&mut log).unwrap_err();
+    assert_eq!(alice.alerts(), []);
+    log.trouble = Some(successor(2));
+    alice.self_check(&mut log).unwrap_err();
+    assert_eq!(alice.alerts(), [AlertKind::LogEnded], "another successor");
+}
+
 /// Statement 12.
 #[test]
 fn an_attack_is_never_reported_as_being_offline() {
