@@ -243,9 +243,13 @@ impl Profile {
 
     /// The token as calls carry it.
     pub fn authorization(&self) -> Result<Option<MetadataValue<Ascii>>, Failure> {
-        let value = |token: String| format!("Bearer {token}").parse();
-        let value = self.token()?.map(value).transpose();
-        value.map_err(|_| Failure::from(candor_sdk::Error::Token))
+        let Some(token) = self.token()? else {
+            return Ok(None);
+        };
+        let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
+        let mut value = value.map_err(|_| candor_sdk::Error::Token)?;
+        value.set_sensitive(true);
+        Ok(Some(value))
     }
 
     /// Makes an account key and keeps it, readable by its owner only.
