@@ -64,7 +64,7 @@ impl<S: Store> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Endpoint`]; the caller is at fault.
+    /// As [`ClientConfig::connection`]; the caller is at fault.
     pub fn new(config: ClientConfig, store: S) -> Result<Self, Error> {
         let rpc = Rpc::new(&config)?;
         let inner = Inner {

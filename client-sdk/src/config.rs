@@ -1,6 +1,7 @@
 //! How a client reaches its server and what it trusts.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,7 @@ use candor_core::answer::Trust;
 use candor_core::limits::TLOG_PROOF_EXTRA_BYTES_MAX;
 use candor_core::note::{Algorithm, Policy};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Uri};
 
 use crate::error::Error;
 
@@ -31,7 +32,7 @@ pub struct ClientConfig {
 
 impl ClientConfig {
     /// A client of the server at `endpoint` (`https://host:port`; `http://` sends in the clear what
-    /// is looked up, and the credential) that believes what `trust` allows.
+    /// is looked up) that believes what `trust` allows.
     pub fn new(endpoint: &str, trust: Trust) -> Self {
         Self {
             endpoint: endpoint.to_owned(),
@@ -109,12 +110,20 @@ impl ClientConfig {
     ///
     /// # Errors
     ///
-    /// [`Error::Endpoint`] if the address, a certificate or a key is none; the caller is at fault.
+    /// [`Error::Address`] if the address is none; [`Error::Endpoint`] if a certificate or a key is
+    /// none; [`Error::InClear`] if a credential is set, and the address neither has TLS nor is on
+    /// this machine. The caller is at fault.
     pub fn connection(&self) -> Result<Endpoint, Error> {
-        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(Error::Endpoint)?;
-        let endpoint = endpoint.connect_timeout(self.timeout);
-        if endpoint.uri().scheme_str() != Some("https") {
-            return Ok(endpoint);
+        let uri: Uri = self.endpoint.parse().map_err(|_| Error::Address)?;
+        let endpoint = Endpoint::from(uri.clone()).connect_timeout(self.timeout);
+        let has_credential = self.authorization.is_some() || self.identity.is_some();
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if has_credential && !is_local(&uri) => {
+                return Err(Error::InClear);
+            }
+            Some("http") => return Ok(endpoint),
+            _ => return Err(Error::Address),
         }
         let mut tls = ClientTlsConfig::new().with_enabled_roots();
         if let Some(certificate) = &self.root_certificate {
@@ -147,6 +156,14 @@ impl fmt::Debug for ClientConfig {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether what is sent there does not leave this machine.
+fn is_local(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
+    let address = literal.parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// A clock before 1970 reads as 1970: every head is then in the future, and refused as that.

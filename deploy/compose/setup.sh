@@ -14,6 +14,8 @@ anchor=${SETUP_ANCHOR:-/var/lib/candor-anchor/anchor}
 # How the programs reach each other, and where they listen if that is not the same.
 server=${SETUP_SERVER_HOST:-server}
 witness=${SETUP_WITNESS_HOST:-witness-}
+# In plain text a token does not leave the machine: `candor` shares the server's network.
+client=${SETUP_CLIENT_HOST:-127.0.0.1}
 listen=${SETUP_LISTEN:-}
 witnesses="1 2 3"
 
@@ -109,7 +111,7 @@ make_profile() {
         done
     done
     # shellcheck disable=SC2086
-    candor init "$profile.new" --server "http://$server:8430" --policy "$log/policy.txt" \
+    candor init "$profile.new" --server "http://$client:8430" --policy "$log/policy.txt" \
         --registrar-token "$token" $arguments
     # The volume is mounted at another place there.
     replace "$profile.new/client.toml" "registrar_token = \"$token\"" \

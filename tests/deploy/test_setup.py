@@ -71,6 +71,7 @@ class System:
             "SETUP_ROOT": str(self.root),
             "SETUP_ANCHOR": str(self.anchor / "anchor"),
             "SETUP_SERVER_HOST": network() + "9",
+            "SETUP_CLIENT_HOST": network() + "9",
             "SETUP_WITNESS_HOST": network(),
         }
 

@@ -161,9 +161,15 @@ pub enum Error {
         /// Its gRPC status.
         code: tonic::Code,
     },
-    /// The endpoint is no URI that can be connected to.
+    /// A certificate or a key for the connection cannot be used.
     #[error("invalid endpoint")]
     Endpoint(#[source] tonic::transport::Error),
+    /// The endpoint is no URI, or neither `https` nor `http`.
+    #[error("the endpoint must be https://host[:port] or http://host[:port]")]
+    Address,
+    /// The credential would be sent where everybody on the way can read it.
+    #[error("a credential is only sent over https, or to this machine")]
+    InClear,
     /// The credential holds characters that cannot be sent.
     #[error("invalid credential")]
     Token,

@@ -3,8 +3,8 @@
 
 use candor_core::account::{AccountState, Binding, Device, DeviceKey, Label, VerifiedState};
 use candor_core::crypto::{Ed25519SecretKey, MlDsa44SecretKey, Opening, VrfSecretKey};
-use candor_sdk::ClientConfig;
 use candor_sdk::shared::{ContactId, SharedKey, SharedState};
+use candor_sdk::{Client, ClientConfig, Error, MemoryStore};
 
 use crate::common::{label, world};
 
@@ -254,5 +254,43 @@ mod memory {
         let pairs = text.as_bytes().chunks(2);
         let bytes = pairs.map(|it| u8::from_str_radix(str::from_utf8(it).unwrap(), 16).unwrap());
         bytes.collect::<Vec<_>>().try_into().unwrap()
+    }
+}
+
+#[test]
+fn a_credential_is_sent_over_tls_or_not_off_the_machine() {
+    let trust = world(0).trust();
+    let at = |endpoint: &str| ClientConfig::new(endpoint, trust.clone());
+    let with_token = |endpoint: &str| at(endpoint).with_bearer_token("somebody").unwrap();
+    for clear in [
+        "http://keys.example",
+        "http://10.0.0.1:8430",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://127.0.0.1@keys.example",
+        "http://[::2]:1",
+    ] {
+        at(clear).connection().unwrap();
+        let refused = with_token(clear).connection().unwrap_err();
+        assert!(matches!(refused, Error::InClear), "{clear}");
+        assert_eq!(refused.code(), "credential-in-clear");
+        let shown = at(clear).with_identity(b"", b"").connection();
+        assert!(matches!(shown, Err(Error::InClear)), "{clear}");
+        assert!(Client::new(with_token(clear), MemoryStore::new()).is_err());
+    }
+    for local in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+        with_token(local).connection().unwrap();
+    }
+    let secure = with_token("https://keys.example").connection();
+    assert!(!matches!(secure, Err(Error::InClear)));
+    for other in [
+        "ftp://127.0.0.1",
+        "unix:/socket",
+        "keys.example",
+        "/socket",
+        "a b",
+    ] {
+        let refused = at(other).connection().unwrap_err();
+        assert_eq!(refused.code(), "endpoint-invalid", "{other}");
     }
 }
