@@ -239,7 +239,8 @@ struct LogFile {
     /// Address of a Candor log's gRPC, `http://host:port` or `https://host`, to check its map;
     /// without it only the log is witnessed.
     grpc: Option<String>,
-    /// File of the token that the log wants to see with `grpc`, for its roles `lookup` and `audit`.
+    /// File of the token that the log wants to see with `grpc`, for its roles `lookup` and `audit`;
+    /// read anew for each connection.
     grpc_token: Option<PathBuf>,
     /// Where its tiles are (c2sp.org/tlog-tiles), to have it prove that peers were shown the same
     /// history.
@@ -462,9 +463,11 @@ fn check_address(log: usize, text: &str, token: Option<&Path>) -> Result<LogAddr
     if token.is_some() && !dial::is_private(&uri) {
         return Err(ConfigError::GrpcTokenInClear { log });
     }
-    let authorization = token.map(dial::authorization).transpose();
-    let authorization = authorization.map_err(|source| ConfigError::GrpcToken { log, source })?;
-    Ok(LogAddress { uri, authorization })
+    // It is read for each connection; one that cannot be used is told at the start.
+    let readable = token.map(dial::authorization).transpose();
+    readable.map_err(|source| ConfigError::GrpcToken { log, source })?;
+    let token = token.map(Path::to_owned);
+    Ok(LogAddress { uri, token })
 }
 
 /// What tiles say is verified, so that the way they come does not matter.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candor_host::durable::{self, ReadError};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -17,8 +17,8 @@ const TOKEN_BYTES_MAX: usize = 4096;
 pub struct LogAddress {
     /// `http` or `https`, host and port.
     pub uri: Uri,
-    /// The header `authorization`, if the log asks for one.
-    pub authorization: Option<MetadataValue<Ascii>>,
+    /// File of the token, if the log asks for one; read anew for each connection, as tokens end.
+    pub token: Option<PathBuf>,
 }
 
 impl fmt::Debug for LogAddress {
@@ -29,8 +29,7 @@ impl fmt::Debug for LogAddress {
 
 impl From<Uri> for LogAddress {
     fn from(uri: Uri) -> Self {
-        let authorization = None;
-        Self { uri, authorization }
+        Self { uri, token: None }
     }
 }
 
@@ -72,7 +71,7 @@ pub enum TokenFileError {
     Read(#[from] ReadError),
     /// It holds characters that cannot be sent.
     #[error("{} holds no token", .0.display())]
-    Malformed(std::path::PathBuf),
+    Malformed(PathBuf),
 }
 
 /// The header `authorization` with the token in a file.

@@ -9,10 +9,10 @@ use candor_proto::v1::log_client::LogClient;
 use candor_proto::v1::{GetConfigRequest, GetHeadRequest, StreamEpochsRequest};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::ahead::Epochs;
-use crate::dial::{self, LogAddress};
+use crate::dial::{self, LogAddress, TokenFileError};
 
 /// Longest message in bytes: a part of a delta is at most 1 MiB, the rest of it below 1 KiB.
 const MESSAGE_BYTES_MAX: usize = (1 << 20) + 1024;
@@ -34,6 +34,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum FeedError {
     #[error("no connection: {0}")]
     Connect(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
     #[error("the log answered {}: {}", .0.code(), .0.message())]
     Status(Box<tonic::Status>),
     #[error("no answer in time")]
@@ -42,6 +44,22 @@ pub enum FeedError {
     Ended,
     #[error("the feed does not keep to the protocol at epoch {epoch}: {fault}")]
     Protocol { epoch: u64, fault: &'static str },
+}
+
+impl FeedError {
+    /// Whether the log's token is missing or no longer good: only the operator can mend that.
+    pub fn is_of_token(&self) -> bool {
+        match self {
+            Self::Token(_) => true,
+            Self::Status(status) => {
+                matches!(
+                    status.code(),
+                    Code::Unauthenticated | Code::PermissionDenied
+                )
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<tonic::Status> for FeedError {
@@ -58,6 +76,8 @@ pub struct Feed {
 
 impl Feed {
     pub async fn connect(address: &LogAddress) -> Result<Self, FeedError> {
+        let token = address.token.as_deref();
+        let authorization = token.map(dial::authorization).transpose()?;
         let endpoint = dial::endpoint(&address.uri)?
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)
@@ -67,7 +87,7 @@ impl Feed {
             .keep_alive_while_idle(true);
         Ok(Self {
             channel: endpoint.connect().await?,
-            authorization: address.authorization.clone(),
+            authorization,
         })
     }
 

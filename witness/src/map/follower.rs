@@ -114,7 +114,11 @@ impl Follower {
                 End::Feed(error) => {
                     let origin = self.log.origin();
                     let delay_ms = u64::try_from(self.retry.as_millis()).unwrap_or(u64::MAX);
-                    tracing::info!(origin, %error, delay_ms, "map feed broken");
+                    if error.is_of_token() {
+                        tracing::warn!(origin, %error, delay_ms, "map feed needs another token");
+                    } else {
+                        tracing::info!(origin, %error, delay_ms, "map feed broken");
+                    }
                     self.metrics.map_reconnect(origin);
                 }
                 End::Fault(fault) => return self.alarm(fault).await,

@@ -179,3 +179,24 @@ async fn a_message_beyond_the_limit_breaks_the_feed_and_accuses_nobody() {
     witness.stop().await;
     log.stop().await;
 }
+
+#[tokio::test]
+async fn a_token_that_was_renewed_is_taken_up_by_the_next_connection() {
+    let log = FakeLog::start(Epochs::many(20)).await;
+    log.sign_up_to(20);
+    log.want_token("renewed");
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("log.token");
+    std::fs::write(&token, "old\n").unwrap();
+    let section = format!("grpc = \"{}\"\ngrpc_token = {token:?}\n", log.address());
+    let home = Home::new("", &section);
+    let witness = home.start().await;
+    while metric(&witness, "map_reconnects_total").await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(metric(&witness, "map_size_entries").await, 0);
+    std::fs::write(&token, "renewed\n").unwrap();
+    reached(&witness.url, 21).await;
+    witness.stop().await;
+    log.stop().await;
+}

@@ -321,8 +321,13 @@ fn a_configuration_that_makes_no_sense_is_refused() {
     for address in ["https://a", "http://127.0.0.1:1", "http://[::1]:1"] {
         let logs = with_token(address).unwrap().logs;
         let grpc = logs[ORIGIN].grpc.as_ref().unwrap();
-        assert_eq!(grpc.authorization.as_ref().unwrap(), "Bearer t");
+        assert_eq!(grpc.token.as_ref().unwrap(), &token);
     }
+    std::fs::write(&token, "\n").unwrap();
+    assert!(matches!(
+        with_token("https://a"),
+        Err(ConfigError::GrpcToken { log: 1, .. })
+    ));
     for address in ["ftp://a:1", "127.0.0.1:1", "http://a:1/path", "", "http://"] {
         let refused = read(&log(&format!("grpc = \"{address}\"")));
         assert!(

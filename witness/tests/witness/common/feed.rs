@@ -142,7 +142,22 @@ struct Service {
     /// The last epoch that it sends, whatever it signed.
     held_back: watch::Receiver<u64>,
     asked: Arc<Mutex<Vec<u64>>>,
+    /// What calls must show, if anything.
+    token: Arc<Mutex<Option<String>>>,
     shutdown: CancellationToken,
+}
+
+impl Service {
+    fn check<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let Some(token) = self.token.lock().unwrap().clone() else {
+            return Ok(());
+        };
+        let shown = request.metadata().get("authorization");
+        match shown.is_some_and(|shown| shown == format!("Bearer {token}").as_str()) {
+            true => Ok(()),
+            false => Err(Status::unauthenticated("another token")),
+        }
+    }
 }
 
 pub struct FakeLog {
@@ -150,6 +165,7 @@ pub struct FakeLog {
     signed: watch::Sender<u64>,
     held_back: watch::Sender<u64>,
     asked: Arc<Mutex<Vec<u64>>>,
+    token: Arc<Mutex<Option<String>>>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -161,11 +177,13 @@ impl FakeLog {
         let (signed, receiver) = watch::channel(0);
         let (held_back, last) = watch::channel(u64::MAX);
         let (asked, shutdown) = (Arc::default(), CancellationToken::new());
+        let token = Arc::default();
         let service = Service {
             epochs: Arc::new(epochs),
             signed: receiver,
             held_back: last,
             asked: Arc::clone(&asked),
+            token: Arc::clone(&token),
             shutdown: shutdown.clone(),
         };
         let serving = Server::builder()
@@ -180,6 +198,7 @@ impl FakeLog {
             signed,
             held_back,
             asked,
+            token,
             shutdown,
             task: tokio::spawn(async move { serving.await.unwrap() }),
         }
@@ -191,6 +210,11 @@ impl FakeLog {
 
     pub fn sign_up_to(&self, epoch: u64) {
         self.signed.send_replace(epoch);
+    }
+
+    /// From now on calls must show this token.
+    pub fn want_token(&self, token: &str) {
+        *self.token.lock().unwrap() = Some(token.to_owned());
     }
 
     /// Sends no epoch behind this one, though it signed more.
@@ -219,6 +243,7 @@ impl Audit for Service {
         &self,
         request: Request<StreamEpochsRequest>,
     ) -> Result<Response<Chunks>, Status> {
+        self.check(&request)?;
         let first = request.into_inner().from_epoch;
         self.asked.lock().unwrap().push(first);
         let mut service = self.clone();
@@ -273,8 +298,9 @@ impl Log for Service {
 
     async fn get_config(
         &self,
-        _: Request<GetConfigRequest>,
+        request: Request<GetConfigRequest>,
     ) -> Result<Response<GetConfigResponse>, Status> {
+        self.check(&request)?;
         Ok(Response::new(GetConfigResponse {
             config: self.epochs.records[0].clone().into(),
             ..GetConfigResponse::default()
