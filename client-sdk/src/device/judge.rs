@@ -126,15 +126,25 @@ pub(super) fn judge(
     primary: Option<(&Label, &[Logged])>,
 ) -> Result<Judged, Trouble> {
     let seen_bound = known.seen.and_then(|seen| seen.bound);
+    let seen_on = known.seen.filter(|seen| seen.is_enrolled);
+    let seen_on = seen_on.and_then(|seen| seen.key_hash);
     let mut watch = Watch::new(known);
     let first = known.seen.map(|seen| seen.version);
-    let mut last = watch.walk(known.label, first, asked)?;
+    let before = Before {
+        on: seen_on.filter(|_| seen_bound.is_none()),
+        is_bound: seen_bound.is_some(),
+    };
+    let mut last = watch.walk(known.label, first, before, asked)?;
     let mut bound = None;
     if let Some((label, logged)) = primary {
         let tag = PrimaryTag::of(label);
         watch.account = tag.number();
         let first = seen_bound.filter(|seen| seen.0 == tag).map(|seen| seen.1);
-        last = watch.walk(label, first, logged)?;
+        let before = Before {
+            on: first.and(seen_on),
+            is_bound: false,
+        };
+        last = watch.walk(label, first, before, logged)?;
         bound = logged.last().map(|newest| (tag, newest.version));
     }
     let Some(newest) = asked.last() else {
@@ -158,6 +168,34 @@ struct Newest<'a> {
     version: u32,
     bound: Option<(PrimaryTag, u32)>,
     state: &'a VerifiedState,
+}
+
+/// What is known of the value before versions that were erased.
+#[derive(Clone, Copy)]
+struct Before {
+    /// Hash of the account key, if it was a state that had verification on.
+    on: Option<Hash>,
+    /// Whether it was a binding.
+    is_bound: bool,
+}
+
+impl Before {
+    fn of(value: &VerifiedValue) -> Self {
+        match value {
+            VerifiedValue::State(state) => {
+                let state = state.state();
+                let key = state.account_key.filter(|_| state.enrolled);
+                Self {
+                    on: key.map(|key| key.hash()),
+                    is_bound: false,
+                }
+            }
+            VerifiedValue::Binding(_) => Self {
+                on: None,
+                is_bound: true,
+            },
+        }
+    }
 }
 
 /// Whether a finding says that other keys may have come in between: what was compared before is
@@ -191,11 +229,12 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks at each version, and returns the newest value. `first` is the version that was seen
-    /// before, with which `logged` then begins.
+    /// before, with which `logged` then begins, and `before` what is known of it.
     fn walk(
         &mut self,
         label: &Label,
         first: Option<u32>,
+        mut before: Before,
         logged: &[Logged],
     ) -> Result<Option<VerifiedValue>, Trouble> {
         // A log that does not reach what was seen is behind.
@@ -204,24 +243,21 @@ impl<'a> Watch<'a> {
         }
         let mut previous: Option<VerifiedValue> = None;
         let mut is_erased = false;
-        let matters =
-            self.known.seen.is_some_and(|seen| seen.is_trusted) || self.known.mark.is_some();
         for (index, each) in logged.iter().enumerate() {
             match each.value(label) {
-                // The step to this version, or from it, cannot be judged.
-                Ok(value) if value.is_none() || is_erased => {
-                    if index > 0 && matters {
-                        let kind = AlertKind::ContactHistoryErased;
-                        self.find(kind, each.version, Vec::new());
-                    }
-                    is_erased = value.is_none();
-                    previous = value;
+                Ok(None) => {
+                    is_erased = true;
+                    previous = None;
                 }
-                Ok(value) => {
-                    if let (Some(previous), Some(value)) = (&previous, &value) {
-                        self.step(each.version, previous, value);
+                Ok(Some(value)) => {
+                    if is_erased && index > 0 {
+                        self.step_over_erased(each.version, before, &value);
+                    } else if let Some(previous) = &previous {
+                        self.step(each.version, previous, &value);
                     }
-                    previous = value;
+                    is_erased = false;
+                    before = Before::of(&value);
+                    previous = Some(value);
                 }
                 Err(trouble) if index + 1 == logged.len() => return Err(trouble),
                 // Nothing tells any more how what follows came about.
@@ -249,6 +285,34 @@ impl<'a> Watch<'a> {
             _ => Vec::new(),
         };
         self.find(kind, version, changes);
+    }
+
+    /// The steps to an erased version and from it cannot be judged. An erasure makes nothing less
+    /// grave: what consent cannot be seen for is told as if there was none.
+    fn step_over_erased(&mut self, version: u32, before: Before, next: &VerifiedValue) {
+        let was_ever_on = self.known.seen.is_some_and(|seen| seen.is_trusted);
+        let was_known = before.on.is_some() || before.is_bound;
+        let now = Before::of(next);
+        let is_known = now.on.is_some() || now.is_bound;
+        if was_ever_on || self.known.mark.is_some() || was_known || is_known {
+            self.find(AlertKind::ContactHistoryErased, version, Vec::new());
+        }
+        let kind = match (before, next) {
+            // Whatever was before it: a binding never follows the same one.
+            (_, VerifiedValue::Binding(_)) | (Before { is_bound: true, .. }, _) => {
+                AlertKind::ContactMoved
+            }
+            (Before { on: None, .. }, _) => return,
+            (Before { on, .. }, VerifiedValue::State(state)) => {
+                let state = state.state();
+                match state.account_key.map(|key| key.hash()) == on {
+                    true if state.enrolled => return,
+                    true => AlertKind::ContactTurnedOff,
+                    false => AlertKind::ContactCodeChanged,
+                }
+            }
+        };
+        self.find(kind, version, Vec::new());
     }
 
     fn find(&mut self, kind: AlertKind, version: u32, changes: Vec<DeviceChange>) {

@@ -1,6 +1,6 @@
 //! What a device says of versions that the log erased.
 
-use candor_core::account::{AccountState, VerifiedValue};
+use candor_core::account::{AccountState, Binding, VerifiedValue};
 use candor_core::crypto::Commitment;
 
 use super::log::*;
@@ -15,6 +15,29 @@ fn intrude(log: &mut Log, of: &str, seed: u8, change: impl FnOnce(&mut AccountSt
     change(&mut next);
     let next = next.sign(&label(of), &key(seed)).unwrap();
     log.force(&VerifiedValue::State(next));
+}
+
+/// Logs a state without account key after the newest one: not on, and with this device.
+fn intrude_unsigned(log: &mut Log, of: &str, device: u8) {
+    let Some(VerifiedValue::State(newest)) = log.newest(&label(of)) else {
+        panic!("no state")
+    };
+    let mut next = newest.successor().unwrap();
+    next.enrolled = false;
+    next.devices = vec![phone(device)];
+    let next = next.without_signature(&label(of)).unwrap();
+    log.force(&VerifiedValue::State(next));
+}
+
+fn bind(log: &mut Log, from: &str, to: &str) {
+    let binding = Binding::new(label(from), label(to)).unwrap();
+    log.force(&VerifiedValue::Binding(binding));
+}
+
+fn told_sorted(phone: &mut Phone) -> Vec<AlertKind> {
+    let mut told = phone.told();
+    told.sort();
+    told
 }
 
 fn next_day(phone: &mut Phone, log: &mut Log) {
@@ -98,6 +121,99 @@ fn what_was_seen_before_it_was_erased_needs_no_alert() {
     // Alice cannot tell any more how the newest version came about.
     assert_eq!(alice.check(&mut log, BOB).unwrap().level, Level::Automatic);
     assert_eq!(alice.told(), [AlertKind::ContactHistoryErased]);
+}
+
+/// Statement 8.
+#[test]
+fn keys_that_went_behind_an_erasure_are_no_less_a_danger() {
+    let mut log = Log::default();
+    let (mut alice, _) = alice_and_bob(&mut log);
+    alice.check(&mut log, BOB).unwrap();
+    intrude(&mut log, BOB, 66, |_| {});
+    intrude_unsigned(&mut log, BOB, 66);
+    log.erase(&label(BOB), 1);
+    let clearance = alice.before_send(&mut log, BOB, &[phone(66)]);
+    let expected = Clearance::No {
+        alerts: vec![AlertKind::ContactCodeChanged],
+        devices: vec![phone(66)],
+    };
+    assert_eq!(clearance, expected);
+    let expected = [
+        AlertKind::ContactCodeChanged,
+        AlertKind::ContactHistoryErased,
+    ];
+    assert_eq!(told_sorted(&mut alice), expected);
+}
+
+/// Statements 7 and 8.
+#[test]
+fn a_label_that_moves_behind_an_erasure_has_moved() {
+    let mut log = Log::default();
+    let (mut alice, _) = alice_and_bob(&mut log);
+    alice.check(&mut log, BOB).unwrap();
+    let mut carol = Phone::new(identity(CAROL, 3, None));
+    carol.edit(&mut log, Edit::Publish).unwrap();
+    intrude_unsigned(&mut log, BOB, 66);
+    bind(&mut log, BOB, CAROL);
+    log.erase(&label(BOB), 1);
+    let clearance = alice.before_send(&mut log, BOB, &[phone(3)]);
+    assert!(matches!(clearance, Clearance::No { .. }), "{clearance:?}");
+    let expected = [AlertKind::ContactMoved, AlertKind::ContactHistoryErased];
+    assert_eq!(told_sorted(&mut alice), expected);
+    // Away and back, of one who never had it on.
+    let number = "+1 555 123 4567";
+    bind(&mut log, number, CAROL);
+    alice.save(&mut log, number);
+    alice.check(&mut log, number).unwrap();
+    bind(&mut log, number, ALICE);
+    bind(&mut log, number, CAROL);
+    log.erase(&label(number), 1);
+    alice.check(&mut log, number).unwrap();
+    assert_eq!(told_sorted(&mut alice), expected);
+}
+
+/// Statements 4 and 8.
+#[test]
+fn what_the_account_key_turned_off_behind_an_erasure_is_off_and_no_danger() {
+    let mut log = Log::default();
+    let (mut alice, mut bob) = alice_and_bob(&mut log);
+    alice.check(&mut log, BOB).unwrap();
+    bob.edit(&mut log, Edit::AddDevice(phone(22))).unwrap();
+    bob.edit(&mut log, Edit::TurnOff).unwrap();
+    log.erase(&label(BOB), 1);
+    let clearance = alice.before_send(&mut log, BOB, &[phone(2)]);
+    assert!(matches!(clearance, Clearance::Yes { .. }), "{clearance:?}");
+    let expected = [AlertKind::ContactTurnedOff, AlertKind::ContactHistoryErased];
+    assert_eq!(told_sorted(&mut alice), expected);
+}
+
+/// Statement 8.
+#[test]
+fn keys_that_came_and_went_since_the_last_check_are_watched_over_an_erasure() {
+    let mut log = Log::default();
+    let mut alice = Phone::enrolled(&mut log, ALICE, 1, 1);
+    let mut bob = Phone::new(identity(BOB, 2, Some(2)));
+    bob.edit(&mut log, Edit::Publish).unwrap();
+    alice.save(&mut log, BOB);
+    alice.check(&mut log, BOB).unwrap();
+    // While it was never on, the service's word is all there is.
+    bob.edit(&mut log, Edit::AddDevice(phone(22))).unwrap();
+    bob.edit(&mut log, Edit::RemoveDevice(vec![22])).unwrap();
+    log.erase(&label(BOB), 1);
+    alice.check(&mut log, BOB).unwrap();
+    assert_eq!(alice.told(), []);
+    let facts = bob.facts();
+    bob.edit(&mut log, Edit::TurnOn(facts)).unwrap();
+    let old = log.state(&label(BOB)).account_key;
+    intrude(&mut log, BOB, 66, |state| state.reset = old);
+    intrude(&mut log, BOB, 66, |_| {});
+    log.erase(&label(BOB), 4);
+    alice.check(&mut log, BOB).unwrap();
+    let expected = [
+        AlertKind::ContactCodeChanged,
+        AlertKind::ContactHistoryErased,
+    ];
+    assert_eq!(told_sorted(&mut alice), expected);
 }
 
 /// Statement 13.
