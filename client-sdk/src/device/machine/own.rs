@@ -143,7 +143,18 @@ impl Machine {
 
     /// Tells what is unexplained, unless another device of the person may still explain it.
     fn settle_doubts(&mut self, now_s: u64, found: &OwnFindings) {
-        let doubt = found.unexplained.clone();
+        let mut doubt = found.unexplained.clone();
+        let [unexpected, erased] = [AlertKind::OwnUnexpectedVersion, AlertKind::OwnHistoryErased];
+        // What this device saw before it was erased stays what it was.
+        let open = self.board.open_about(&Subject::Own);
+        let told = open
+            .filter(|kind| *kind == unexpected)
+            .find_map(|kind| self.board.cause(&Subject::Own, kind));
+        if let (Some(doubt), Some(first)) = (&mut doubt, found.first_unexplained)
+            && told.is_some_and(|version| version >= u64::from(first))
+        {
+            doubt.kind = unexpected;
+        }
         let since_s = doubt
             .as_ref()
             .map(|_| self.own.unexplained_s.unwrap_or(now_s));
@@ -157,7 +168,6 @@ impl Machine {
         let is_being_reset = is_lost && doubt.is_none() && self.own.pending.is_some();
         let strangers = found.strangers.clone().filter(|_| !is_being_reset);
         let doubt_of = |kind| doubt.clone().filter(|found| found.kind == kind);
-        let [unexpected, erased] = [AlertKind::OwnUnexpectedVersion, AlertKind::OwnHistoryErased];
         let found = [
             (unexpected, doubt_of(unexpected)),
             (erased, doubt_of(erased)),
@@ -234,8 +244,14 @@ impl Machine {
                 self.own.accepted = newer(self.own.accepted, pending.accepts);
             }
             self.resolve(&Subject::Own, kind);
-        } else if of_version.is_some() || has_passed(now_s, pending.since_s, MISSING_AFTER_S) {
-            // Another version took its place, or none did in time.
+            return;
+        }
+        let is_missing = match of_version {
+            // Another version took its place; of one that was erased nobody can tell.
+            Some(it) => it.value.is_some(),
+            None => has_passed(now_s, pending.since_s, MISSING_AFTER_S),
+        };
+        if is_missing {
             let found = Finding::plain(kind, u64::from(pending.version));
             self.raise(Subject::Own, found, None, now_s);
         }

@@ -272,3 +272,67 @@ fn an_erased_version_is_still_held_against_what_was_seen() {
     log.accounts.get_mut(&label(ALICE)).unwrap()[0].commitment = Commitment([7; 32]);
     assert_eq!(alice.self_check(&mut log), Err(Trouble::HistoryChanged));
 }
+
+/// Statement 13.
+#[test]
+fn an_unexpected_version_stays_that_when_it_is_erased() {
+    let mut log = Log::default();
+    let mut first = Phone::enrolled(&mut log, ALICE, 1, 1);
+    first.edit(&mut log, Edit::AddDevice(phone(9))).unwrap();
+    let mut second = Phone::new(identity(ALICE, 9, Some(1)));
+    second.merge(&mut log, &first);
+    intrude(&mut log, ALICE, 1, |_| {});
+    let intruded = log.accounts[&label(ALICE)].last().unwrap().version;
+    for device in [&mut first, &mut second] {
+        next_day(device, &mut log);
+        assert_eq!(device.told(), [AlertKind::OwnUnexpectedVersion]);
+    }
+    second.acknowledge(&mut log, &Subject::Own, AlertKind::OwnUnexpectedVersion);
+    let added = second.edit(&mut log, Edit::AddDevice(phone(5)));
+    assert_eq!(added, Ok(Edited::Visible(intruded + 1)));
+    log.erase(&label(ALICE), intruded);
+    first.merge(&mut log, &second);
+    next_day(&mut first, &mut log);
+    assert_eq!(first.alerts(), [AlertKind::OwnUnexpectedVersion]);
+    assert_eq!(first.told(), [], "once");
+    first.acknowledge(&mut log, &Subject::Own, AlertKind::OwnUnexpectedVersion);
+    next_day(&mut first, &mut log);
+    assert_eq!(first.alerts(), []);
+}
+
+/// Statement 13.
+#[test]
+fn a_published_version_that_was_erased_unseen_is_not_called_missing() {
+    let mut log = Log::default();
+    let mut first = Phone::enrolled(&mut log, ALICE, 1, 1);
+    let mut second = Phone::new(identity(ALICE, 9, Some(1)));
+    second.merge(&mut log, &first);
+    second.edit(&mut log, Edit::Publish).unwrap();
+    first.merge(&mut log, &second);
+    // The power fails with the publication on its way.
+    let edit = Command::Edit(Edit::AddDevice(phone(5)));
+    first.machine.begin(first.now_s, edit);
+    loop {
+        match first.machine.next_action().unwrap() {
+            Action::Write(changes) => crate::Store::write(&first.store, &changes).unwrap(),
+            Action::Ask(question @ Question::Publish { .. }) => {
+                log.answer(question);
+                break;
+            }
+            Action::Ask(question) => {
+                let answer = log.answer(question);
+                first.machine.answer(first.now_s, answer);
+            }
+            Action::Tell(_) | Action::Done(_) => {}
+        }
+    }
+    first.restart();
+    second.merge(&mut log, &first);
+    second.edit(&mut log, Edit::TurnOff).unwrap();
+    log.erase(&label(ALICE), 2);
+    next_day(&mut first, &mut log);
+    assert_eq!(first.told(), [AlertKind::OwnUnexpectedVersion]);
+    first.merge(&mut log, &second);
+    next_day(&mut first, &mut log);
+    assert_eq!(first.alerts(), []);
+}
