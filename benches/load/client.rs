@@ -65,6 +65,13 @@ impl<'a> Client<'a> {
         self.run(&self.site.endpoint(), self.site.server(), &arguments)
     }
 
+    /// So many empty calls a second: what latencies this machine gives at best.
+    pub fn empty_at_rate(&self, endpoint: &str, server: u32, calls: f64) -> Ran {
+        let rate = format!("{calls:.0}");
+        let arguments = ["--mix", "lookup=1", "--rate", &rate, "--verify", "0"];
+        self.run(endpoint, server, &arguments)
+    }
+
     fn run(&self, endpoint: &str, server: u32, arguments: &[&str]) -> Ran {
         let seconds = self.seconds.to_string();
         let warm_up = WARM_UP_S.to_string();

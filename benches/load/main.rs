@@ -120,9 +120,19 @@ fn compare(
         "%",
         percent(&share),
     );
-    let mut sorted = each(&lookups, |run| run.per_second);
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    let rate = median(each(&calls, |run| run.per_second)) * LOADED;
+    let runs: Vec<Ran> = (0..rounds)
+        .map(|_| client.empty_at_rate(&empty.endpoint, empty.id(), rate))
+        .collect();
+    report.note("empty calls asked for, 70 %", "1/s", vec![rate]);
+    let p99 = each(&runs, |run| run.p99_ms);
+    report.note("empty calls: latency p99", "ms", p99);
+    median(each(&lookups, |run| run.per_second))
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
 }
 
 fn percent(shares: &[f64]) -> Vec<f64> {
