@@ -309,24 +309,7 @@ fn a_published_version_that_was_erased_unseen_is_not_called_missing() {
     second.merge(&mut log, &first);
     second.edit(&mut log, Edit::Publish).unwrap();
     first.merge(&mut log, &second);
-    // The power fails with the publication on its way.
-    let edit = Command::Edit(Edit::AddDevice(phone(5)));
-    first.machine.begin(first.now_s, edit);
-    loop {
-        match first.machine.next_action().unwrap() {
-            Action::Write(changes) => crate::Store::write(&first.store, &changes).unwrap(),
-            Action::Ask(question @ Question::Publish { .. }) => {
-                log.answer(question);
-                break;
-            }
-            Action::Ask(question) => {
-                let answer = log.answer(question);
-                first.machine.answer(first.now_s, answer);
-            }
-            Action::Tell(_) | Action::Done(_) => {}
-        }
-    }
-    first.restart();
+    first.lose_power_publishing(&mut log, Edit::AddDevice(phone(5)));
     second.merge(&mut log, &first);
     second.edit(&mut log, Edit::TurnOff).unwrap();
     log.erase(&label(ALICE), 2);

@@ -179,6 +179,26 @@ impl Phone {
         phone
     }
 
+    /// Begins an edit; the power fails with the publication on its way.
+    pub fn lose_power_publishing(&mut self, log: &mut Log, edit: Edit) {
+        self.machine.begin(self.now_s, Command::Edit(edit));
+        loop {
+            match self.machine.next_action().unwrap() {
+                Action::Write(changes) => crate::Store::write(&self.store, &changes).unwrap(),
+                Action::Ask(question @ Question::Publish { .. }) => {
+                    log.answer(question);
+                    break;
+                }
+                Action::Ask(question) => {
+                    let answer = log.answer(question);
+                    self.machine.answer(self.now_s, answer);
+                }
+                Action::Tell(_) | Action::Done(_) => {}
+            }
+        }
+        self.restart();
+    }
+
     /// The device is started again.
     pub fn restart(&mut self) {
         let store = &self.store;

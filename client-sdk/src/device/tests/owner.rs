@@ -457,25 +457,7 @@ fn a_crash_between_writing_and_telling_loses_no_alert() {
 fn what_a_device_publishes_is_kept_before_it_is_sent() {
     let mut log = Log::default();
     let mut alice = Phone::new(identity(ALICE, 1, Some(1)));
-    alice
-        .machine
-        .begin(alice.now_s, Command::Edit(Edit::Publish));
-    // The power fails with the publication on its way.
-    loop {
-        match alice.machine.next_action().unwrap() {
-            Action::Write(changes) => crate::Store::write(&alice.store, &changes).unwrap(),
-            Action::Ask(question @ Question::Publish { .. }) => {
-                log.answer(question);
-                break;
-            }
-            Action::Ask(question) => {
-                let answer = log.answer(question);
-                alice.machine.answer(alice.now_s, answer);
-            }
-            Action::Tell(_) | Action::Done(_) => {}
-        }
-    }
-    alice.restart();
+    alice.lose_power_publishing(&mut log, Edit::Publish);
     assert_ne!(*alice.machine.shared(), SharedState::new());
     assert_eq!(alice.self_check(&mut log), Ok(true));
     assert_eq!(alice.alerts(), []);
