@@ -82,8 +82,10 @@ lint-deploy: ## Checks units, containers, compose file and chart, and runs what 
 			tests/deploy; \
 		else echo "no Python 3.11, or no package index: what is in deploy/ is not checked"; fi
 
+# With the features of `lint`, whose checked dependencies it can then use.
 doc: ## Builds the documentation; warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked \
+		--features candor-server/otel,candor-witness/otel
 
 bench: ## Measures core operations; results in target/bench/core.json
 	$(CARGO) bench --locked -p candor-benches --bench core

@@ -10,7 +10,7 @@ use candor_sim::people::report::run;
 use candor_sim::report::run_all;
 
 /// Seeds of `make test`; `make simulate-devices` runs more.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
 
 /// Seeds within which every mutation has to be noticed.
 const MUTATION_SEEDS: u64 = 300;

@@ -9,7 +9,7 @@ use candor_sim::mutation::Mutation;
 use candor_sim::report::{run, run_all};
 
 /// Seeds of `make test`; `make simulate` runs more.
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_500;
 
 /// Seeds within which every mutation has to be noticed.
 const MUTATION_SEEDS: u64 = 1_200;
