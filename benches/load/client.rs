@@ -8,7 +8,7 @@ use candor_benches::process::processor_time_of;
 use candor_system::process::program;
 use serde_json::Value;
 
-use crate::cores::Core;
+use crate::cores::{self, Core};
 use crate::site::Site;
 
 /// Connections, and most calls on each.
@@ -34,6 +34,8 @@ pub struct Ran {
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub failed: f64,
+    /// Part of the cores' time that went to other machines.
+    pub stolen: f64,
     /// Time of the server's core for each lookup, in microseconds, warm-up included on both sides.
     pub server_us: f64,
     /// Part of the time in which the server was on its core.
@@ -78,10 +80,15 @@ impl<'a> Client<'a> {
         let mut command = load(&self.site.profile(), endpoint, &self.accounts);
         command.args(CONNECTIONS).args(arguments);
         command.args(["--duration", &seconds, "--warm-up", &warm_up]);
-        let before = processor_time_of(server);
+        let before = (processor_time_of(server), cores::ticks());
         let report = self.core.run(|| json(&mut command));
-        let busy = processor_time_of(server) - before;
-        Ran::new(&report, busy, self.seconds)
+        let busy = processor_time_of(server) - before.0;
+        let (all, stolen) = cores::ticks();
+        let stolen = (stolen - before.1.1) as f64 / (all - before.1.0) as f64;
+        Ran {
+            stolen,
+            ..Ran::new(&report, busy, self.seconds)
+        }
     }
 }
 
@@ -103,6 +110,7 @@ impl Ran {
             p99_ms: ms("p99_us"),
             p999_ms: ms("p999_us"),
             failed: failed + report["not_started"].as_f64().unwrap(),
+            stolen: 0.0,
             server_us: busy.as_secs_f64() * 1e6 / (per_second * all),
             server_busy: busy.as_secs_f64() / all,
         }

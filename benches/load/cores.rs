@@ -48,3 +48,12 @@ fn only(cores: &[Core]) -> CpuSet {
     }
     set
 }
+
+/// Time of all cores in ticks since the machine started, and how much of it the hypervisor, if
+/// there is one, gave to other machines: latencies are no better than that.
+pub fn ticks() -> (u64, u64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap();
+    let fields = stat.lines().next().unwrap().split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.take(8).map(|it| it.parse().unwrap()).collect();
+    (ticks.iter().sum(), ticks[7])
+}

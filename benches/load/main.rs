@@ -127,6 +127,8 @@ fn compare(
     report.note("empty calls asked for, 70 %", "1/s", vec![rate]);
     let p99 = each(&runs, |run| run.p99_ms);
     report.note("empty calls: latency p99", "ms", p99);
+    let stolen = each(&runs, |run| run.stolen * 100.0);
+    report.note("empty calls: taken by other machines", "%", stolen);
     median(each(&lookups, |run| run.per_second))
 }
 
@@ -157,6 +159,7 @@ fn under_updates(client: &Client<'_>, rounds: usize, flat_out: f64, report: &mut
         note("busy, of the server's core", "%", |run| {
             run.server_busy * 100.0
         });
+        note("taken by other machines", "%", |run| run.stolen * 100.0);
         note("failed calls", "", |run| run.failed);
     }
 }
