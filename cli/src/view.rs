@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use candor_core::account::{AccountKey, Change, Device, VerifiedState};
 use candor_core::answer::KnownHead;
 use candor_core::note::VerifiedCheckpoint;
+use candor_sdk::{Client, Error, Store};
 use comfy_table::Table;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -134,6 +135,8 @@ pub struct HeadView {
     pub witnesses: Vec<WitnessView>,
     /// Whether the policy asks for witnesses at all.
     pub quorum: bool,
+    /// The log that this one goes on as, if this head ended it.
+    pub successor: Option<String>,
 }
 
 /// A cosigner of the policy, by the name in its keys.
@@ -180,7 +183,13 @@ impl HeadView {
             map_leaves: head.map.leaves,
             witnesses,
             quorum: checkpoint.quorum_timestamp_s().is_some(),
+            successor: None,
         }
+    }
+
+    /// With the log that this one goes on as.
+    pub fn with_successor(self, successor: Option<String>) -> Self {
+        Self { successor, ..self }
     }
 
     /// One line: which epoch, of when.
@@ -221,8 +230,29 @@ impl HeadView {
                     .to_owned(),
             ),
         };
-        vec![log, witnesses]
+        let ended = self.successor.as_ref();
+        let ended = ended.map(|next| Check::warn("log", has_ended(next)));
+        [log, witnesses].into_iter().chain(ended).collect()
     }
+}
+
+/// That a log goes on as another one.
+fn has_ended(successor: &str) -> String {
+    format!("has ended, and goes on as {}", visible(successor))
+}
+
+/// Writes that the log goes on as another one, if it does.
+pub fn write_end(out: &mut String, successor: Option<&String>) -> fmt::Result {
+    match successor {
+        Some(successor) => write_field(out, "log", paint(WARN, has_ended(successor))),
+        None => Ok(()),
+    }
+}
+
+/// The log that this one goes on as, if the head that was verified last ended it.
+pub async fn successor<S: Store>(client: &Client<S>) -> Result<Option<String>, Error> {
+    let successor = client.successor().await?;
+    Ok(successor.map(|successor| successor.origin().to_owned()))
 }
 
 /// One thing that was checked.

@@ -6,8 +6,8 @@
 //! the root of all records is the root that the witnesses cosigned.
 
 use candor_core::answer::KnownHead;
-use candor_core::codec::{DecodeError, Reader};
-use candor_core::epoch::{EpochRecord, MapState, RecordOrderError};
+use candor_core::codec::{DecodeError, Reader, Writer as _};
+use candor_core::epoch::{MapState, Record, RecordOrderError};
 use candor_core::limits::DELTA_BYTES_MAX;
 use candor_core::log::{Frontier, leaf_hash};
 use candor_core::map::{AuditDelta, DeltaError};
@@ -50,6 +50,8 @@ pub enum AuditError {
 pub struct AuditState {
     log: Frontier,
     map: MapState,
+    /// The last record ended the log: none follows it.
+    has_ended: bool,
 }
 
 impl AuditState {
@@ -63,10 +65,13 @@ impl AuditState {
         &self.map
     }
 
-    /// The encoding, to resume an audit in another process: the map's root, leaves `u64` and
-    /// timestamp `u64`, then the log's right edge ([`Frontier::encode`]).
+    /// The encoding, to resume an audit in another process: a byte that tells whether the log has
+    /// ended, the map's root, leaves `u64` and timestamp `u64`, then the log's right edge
+    /// ([`Frontier::encode`]).
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = self.map.root.0.to_vec();
+        let mut out = Vec::new();
+        out.present(self.has_ended);
+        out.extend(self.map.root.0);
         out.extend(self.map.leaves.to_be_bytes());
         out.extend(self.map.timestamp_ms.to_be_bytes());
         out.extend(self.log.encode());
@@ -81,27 +86,36 @@ impl AuditState {
     /// ends the next audit with [`AuditError::Root`] or earlier.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
+        let has_ended = reader.present("end")?;
         let map = MapState {
             root: reader.hash("map root")?,
             leaves: reader.u64("leaves")?,
             timestamp_ms: reader.u64("timestamp")?,
         };
         let log = Frontier::decode(reader.bytes(reader.remaining(), "log")?)?;
-        Ok(Self { log, map })
+        Ok(Self {
+            log,
+            map,
+            has_ended,
+        })
     }
 
-    /// Checks one epoch.
-    fn advance(&mut self, record: &[u8], delta: Vec<u8>) -> Result<(), AuditError> {
+    /// Checks one epoch of the log with this origin.
+    fn advance(&mut self, origin: &str, record: &[u8], delta: Vec<u8>) -> Result<(), AuditError> {
+        if self.has_ended {
+            return Err(RecordOrderError::Ended.into());
+        }
         let leaf = leaf_hash(record);
-        let record = EpochRecord::decode(record)?;
+        let record = Record::decode_of(origin, record)?;
         let delta = AuditDelta::from_bytes(delta)?;
-        if delta.digest() != record.audit_digest {
+        if delta.digest() != record.epoch.audit_digest {
             return Err(AuditError::Digest);
         }
-        let verified = delta.verify(&self.map.root, &record.prefix_tree)?;
+        let verified = delta.verify(&self.map.root, &record.epoch.prefix_tree)?;
         record.check_inserts(&self.map, verified.inserts().len())?;
         self.log.append(leaf).map_err(|_| AuditError::Stream)?;
-        self.map = record.state();
+        self.map = record.epoch.state();
+        self.has_ended = record.successor.is_some();
         Ok(())
     }
 }
@@ -130,7 +144,11 @@ impl<S: Store> Client<S> {
                 log.append(leaf_hash(&proof.config))
                     .map_err(|_| Error::Internal)?;
                 let map = config.config().start();
-                AuditState { log, map }
+                AuditState {
+                    log,
+                    map,
+                    has_ended: false,
+                }
             }
         };
         session.commit().await?;
@@ -142,7 +160,7 @@ impl<S: Store> Client<S> {
                 let epoch = state.next_epoch();
                 let (record, delta) = self.next_epoch(&mut stream, epoch).await?;
                 state
-                    .advance(&record, delta)
+                    .advance(self.origin(), &record, delta)
                     .map_err(|source| refused(epoch, source))?;
                 progress(epoch, last);
             }

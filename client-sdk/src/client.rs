@@ -10,8 +10,9 @@ use std::sync::{self, Arc, MutexGuard, PoisonError};
 
 use candor_core::account::Label;
 use candor_core::answer::{
-    AccountProof, AccountProofError, KnownHead, Query, Trust, VerifiedAccount,
+    AccountProof, AccountProofError, HeadError, KnownHead, Query, Trust, VerifiedAccount,
 };
+use candor_core::epoch::Successor;
 use candor_core::note::{LogVerifier, VerifiedCheckpoint};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -92,15 +93,18 @@ impl<S: Store> Client<S> {
 
     /// Fetches and verifies the newest published head.
     ///
+    /// [`HeadError::Ended`] if that ended the log, as from every call that tells what holds now.
+    /// Calls that look back answer all the same ([`Self::history`], [`Self::monitor_own`],
+    /// [`Self::audit`], [`Self::gossip_in`], [`Self::checkpoint`]): what was done just before the
+    /// end must not stay unseen.
+    ///
     /// # Errors
     ///
     /// [`Error`]; see [`Error::fault`].
     pub async fn head(&self) -> Result<KnownHead, Error> {
         let mut session = self.session().await?;
-        let response = self.rpc().head(session.verified().await?).await?;
-        let answer = HeadAnswer::whole(response)?;
-        let (_, head) = session.accept_heads(&answer).await?;
-        session.commit().await?;
+        let head = session.ask_head().await?;
+        session.commit_living().await?;
         Ok(head)
     }
 
@@ -126,6 +130,16 @@ impl<S: Store> Client<S> {
     /// [`Error::Store`].
     pub async fn known_head(&self) -> Result<Option<KnownHead>, Error> {
         Ok(self.session().await?.log.map(|log| log.known))
+    }
+
+    /// The log that this one goes on as, if the head that was verified last ended it, without
+    /// asking the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Store`].
+    pub async fn successor(&self) -> Result<Option<Successor>, Error> {
+        Ok(self.session().await?.log.and_then(|log| log.successor))
     }
 
     pub(crate) fn rpc(&self) -> &Rpc {
@@ -176,6 +190,15 @@ pub(crate) struct Session<S> {
 }
 
 impl<S: Store> Session<S> {
+    /// Asks for the newest head, and accepts it.
+    pub(crate) async fn ask_head(&mut self) -> Result<KnownHead, Error> {
+        let verified = self.verified().await?;
+        let response = self.client.rpc().head(verified).await?;
+        let answer = HeadAnswer::whole(response)?;
+        let (_, head) = self.accept_heads(&answer).await?;
+        Ok(head)
+    }
+
     /// What is remembered of an account.
     pub(crate) async fn account_memory(
         &self,
@@ -245,6 +268,21 @@ impl<S: Store> Session<S> {
             result
         });
         Ok(written.await.map_err(|_| Error::Internal)??)
+    }
+
+    /// As [`Self::commit`], for an answer that tells what holds now: an ended log has none.
+    pub(crate) async fn commit_living(self) -> Result<(), Error> {
+        let living = self.require_living();
+        self.commit().await?;
+        living
+    }
+
+    /// [`HeadError::Ended`] if the head that was accepted last ended the log.
+    pub(crate) fn require_living(&self) -> Result<(), Error> {
+        match self.log.as_ref().and_then(|log| log.successor.clone()) {
+            Some(successor) => Err(HeadError::Ended(Box::new(successor)).into()),
+            None => Ok(()),
+        }
     }
 
     async fn read(&self, key: Key) -> Result<Option<Vec<u8>>, Error> {

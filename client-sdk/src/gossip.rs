@@ -2,6 +2,7 @@
 
 use candor_core::Hash;
 use candor_core::answer::HeadError;
+use candor_core::epoch::RecordOrderError;
 use candor_core::log::{consistency_roots, leaf_hash, verify_consistency};
 use candor_core::note::{Checkpoint, GossipHead, LogCheckpoint, ProvedBeginning};
 
@@ -49,8 +50,9 @@ impl<S: Store> Client<S> {
     /// # Errors
     ///
     /// [`Error::Gossip`] if the log did not sign the message, which accuses nobody;
-    /// [`Error::SplitView`], with evidence, if the log signed two histories; and else what is wrong
-    /// with the server's answers: then nothing is known of the message.
+    /// [`Error::SplitView`], with evidence, if the log signed two histories; [`RecordOrderError`]
+    /// if it goes on after its end; and else what is wrong with the server's answers: then nothing
+    /// is known of the message.
     pub async fn gossip_in(&self, message: &[u8]) -> Result<Gossiped, Error> {
         let head = GossipHead::decode(message).map_err(GossipError::from)?;
         let theirs = head.verify(&self.log_verifier());
@@ -58,9 +60,13 @@ impl<S: Store> Client<S> {
         let size = theirs.checkpoint().size();
         let mut session = self.session().await?;
         let reaches = |log: &&LogMemory| log.known.size >= size;
+        let is_over = |log: &LogMemory| log.successor.is_some() && log.known.size < size;
+        if session.log.as_ref().is_some_and(is_over) {
+            return Err(HeadError::from(RecordOrderError::Ended).into());
+        }
         if session.log.as_ref().filter(reaches).is_none() {
-            drop(session);
-            self.head().await?;
+            session.ask_head().await?;
+            session.commit().await?;
             session = self.session().await?;
         }
         match session.log.as_ref().filter(reaches) {

@@ -6,7 +6,8 @@ use candor_core::answer::{
     ConfigError, ConfigProof, HeadError, HeadProof, KnownHead, SecondHead, SecondHeadError,
     VerifiedConfig,
 };
-use candor_core::note::{Checkpoint, SignedNote, VerifiedCheckpoint};
+use candor_core::epoch::{RecordOrderError, Successor};
+use candor_core::note::{Checkpoint, FreshnessError, SignedNote, VerifiedCheckpoint};
 use candor_proto::{Bytes, WireError, hashes_from_wire, head_from_wire, second_from_wire, v1};
 
 use crate::client::{Client, Session};
@@ -50,6 +51,14 @@ impl HeadAnswer {
             head => Self::new(head, &response.consistency, response.second),
         }
     }
+}
+
+/// A head of an answer, verified.
+struct Head {
+    verified: VerifiedCheckpoint,
+    known: KnownHead,
+    successor: Option<Successor>,
+    note: SignedNote,
 }
 
 impl<S: Store> Client<S> {
@@ -98,11 +107,18 @@ impl<S: Store> Session<S> {
         &mut self,
         answer: &HeadAnswer,
     ) -> Result<(VerifiedCheckpoint, KnownHead), Error> {
-        let (verified, known, note) = match &answer.head {
+        let Head {
+            verified,
+            known,
+            successor,
+            note,
+        } = match &answer.head {
             Some(head) => self.verify_head(head, &answer.consistency)?,
             None => self.verify_known_head()?,
         };
-        let second = self.verify_second(answer.second.as_ref(), &verified, &note)?;
+        let has_ended = successor.is_some();
+        let second = answer.second.as_ref();
+        let second = self.verify_second(second, &verified, &note, has_ended)?;
         let config = match &self.log {
             Some(log) => log.config.clone(),
             None => self.fetch_config(&verified).await?.1.config().clone(),
@@ -120,6 +136,7 @@ impl<S: Store> Session<S> {
             config,
             note,
             second,
+            successor,
         })?;
         Ok((verified, known))
     }
@@ -141,56 +158,80 @@ impl<S: Store> Session<S> {
     }
 
     /// An answer may leave out the head that the device holds already, while that is current.
-    fn verify_known_head(&self) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
+    fn verify_known_head(&self) -> Result<Head, Error> {
         let log = self.log.as_ref().ok_or(Error::HeadMissing)?;
         let trust = self.client.trust();
         // The policy may be another one than when the note was stored.
         let verified = self.client.kept().head(trust.policy(), &log.note);
         let verified = verified.map_err(|_| Error::HeadMissing)?;
         if verified.quorum_timestamp_s().is_some() {
-            verified
-                .check_freshness(self.client.now_s(), trust.max_age_s(), trust.skew_s())
-                .map_err(HeadError::from)?;
+            let (now_s, skew_s) = (self.client.now_s(), trust.skew_s());
+            match verified.check_freshness(now_s, trust.max_age_s(), skew_s) {
+                Err(FreshnessError::Stale { .. }) if log.successor.is_some() => {}
+                checked => checked.map_err(HeadError::from)?,
+            }
         }
-        Ok((verified, log.known, log.note.clone()))
+        Ok(Head {
+            verified,
+            known: log.known,
+            successor: log.successor.clone(),
+            note: log.note.clone(),
+        })
     }
 
-    fn verify_head(
-        &self,
-        head: &HeadProof,
-        consistency: &[Hash],
-    ) -> Result<(VerifiedCheckpoint, KnownHead, SignedNote), Error> {
+    fn verify_head(&self, head: &HeadProof, consistency: &[Hash]) -> Result<Head, Error> {
         let known = self.log.as_ref().map(|log| &log.known);
         let trust = self.client.trust();
         let verified = head
             .verify(trust, known, consistency, self.client.now_s())
             .map_err(|error| self.accuse(head, error))?;
         let note = SignedNote::parse(&head.checkpoint).map_err(HeadError::from)?;
-        Ok((verified.checkpoint().clone(), verified.known(), note))
+        let is_ended =
+            |log: &LogMemory| log.successor.is_some() && log.known.size < verified.known().size;
+        if self.log.as_ref().is_some_and(is_ended) {
+            return Err(HeadError::from(RecordOrderError::Ended).into());
+        }
+        Ok(Head {
+            verified: verified.checkpoint().clone(),
+            known: verified.known(),
+            successor: verified.successor().cloned(),
+            note,
+        })
     }
 
     /// Verifies the second head, if one is asked for, under the first one, `head`. An answer may
     /// leave it out too: what is remembered was found to be part of the log that was known then,
-    /// and the first head extends that one.
+    /// and the first head extends that one. If the first one ended the log, nobody cosigns anew:
+    /// then the second one's age is that which it had when the first one was cosigned.
     fn verify_second(
         &self,
         second: Option<&SecondHead>,
         head: &VerifiedCheckpoint,
         head_note: &SignedNote,
+        has_ended: bool,
     ) -> Result<Option<SignedNote>, Error> {
         let trust = self.client.trust();
         let Some(asked) = trust.second() else {
             return Ok(None);
         };
         let now_s = self.client.now_s();
+        let now_s = |note: &SignedNote| {
+            if !has_ended {
+                return now_s;
+            }
+            let verified = asked.policy().verify_checkpoint(note).ok();
+            let time_s = verified.and_then(|it| it.quorum_timestamp_s());
+            now_s.min(time_s.max(head.quorum_timestamp_s()).unwrap_or(now_s))
+        };
         let remembered = self.log.as_ref().and_then(|log| log.second.clone());
         let Some(second) = second else {
             let known = remembered.ok_or(SecondHeadError::Missing)?;
-            asked.verify(&known, now_s)?;
+            asked.verify(&known, now_s(&known))?;
             return Ok(Some(known));
         };
-        let known = remembered.filter(|known| asked.verify(known, now_s).is_ok());
-        let verified = match second.verify(asked, head, now_s) {
+        let known = remembered.filter(|known| asked.verify(known, now_s(known)).is_ok());
+        let note = SignedNote::parse(&second.checkpoint).map_err(SecondHeadError::from)?;
+        let verified = match second.verify(asked, head, now_s(&note)) {
             Ok(verified) => verified,
             Err(error) => {
                 let accused = self.find_evidence(&second.checkpoint, Some(head_note));
@@ -212,7 +253,6 @@ impl<S: Store> Session<S> {
         {
             return Ok(Some(known)); // The newest is remembered, whatever is sent.
         }
-        let note = SignedNote::parse(&second.checkpoint).map_err(SecondHeadError::from)?;
         Ok(Some(fewest_lines(asked.policy(), &note, &verified)))
     }
 

@@ -185,7 +185,7 @@ impl<S: Store> Client<S> {
         let (query, remembered) = query_since_remembered(&session, label).await?;
         let (head, account) = self.exchange(&mut session, label, query).await?;
         let lookup = Lookup::new(label, head, &account, remembered)?;
-        session.commit().await?;
+        session.commit_living().await?;
         Ok(lookup)
     }
 
@@ -227,7 +227,7 @@ impl<S: Store> Client<S> {
             let account = session.accept_account(label, &query, proof).await?;
             lookups.push(Lookup::new(label, head, &account, remembered)?);
         }
-        session.commit().await?;
+        session.commit_living().await?;
         Ok(lookups)
     }
 
@@ -252,7 +252,7 @@ impl<S: Store> Client<S> {
             .find(|opened| opened.version() == version)
             .map(|opened| AccountVersion::new(label, opened))
             .transpose()?;
-        session.commit().await?;
+        session.commit_living().await?;
         Ok(found)
     }
 

@@ -1,9 +1,10 @@
 //! What a device remembers: of the log, of each account, and of what it published itself.
 //!
 //! ```text
-//! struct { uint8 format; KnownHead head; opaque config<0..2^16-1>;        // 2 with a second head
-//!          opaque checkpoint<0..2^32-1>;                                  // else 1
-//!          select (format) { case 2: opaque second<0..2^32-1>; };
+//! struct { uint8 format; KnownHead head; opaque config<0..2^16-1>;  // 2 or 4 with a second head,
+//!          opaque checkpoint<0..2^32-1>;                            // 3 or 4 of a log that ended,
+//!          select (format) { case 2, 4: opaque second<0..2^32-1>; };                    // else 1
+//!          select (format) { case 3, 4: Successor successor; };
 //!        } LogMemory;         // under 1 KiB, and as much for a second head, without ML-DSA-44
 //! struct { uint8 format = 1; uint32 greatest; opaque commitment[32]; } AccountMemory;  // 37 bytes
 //! struct { uint8 format = 1; optional<AccountMemory> monitored;
@@ -15,9 +16,11 @@ use candor_core::Hash;
 use candor_core::answer::{KnownHead, VerifiedAccount};
 use candor_core::codec::{DecodeError, Reader, Writer as _};
 use candor_core::crypto::Commitment;
-use candor_core::epoch::LogConfig;
+use candor_core::epoch::{LogConfig, Successor};
 use candor_core::limits::NOTE_BYTES_MAX;
-use candor_core::note::{Algorithm, Policy, SignatureLine, SignedNote, VerifiedCheckpoint};
+use candor_core::note::{
+    Algorithm, Policy, SignatureLine, SignedNote, VerifiedCheckpoint, VerifierKey,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
@@ -25,8 +28,11 @@ use crate::store::{Key, StoreError};
 
 const FORMAT: u8 = 1;
 
-/// The format of a [`LogMemory`] with a second head.
-const FORMAT_WITH_SECOND: u8 = 2;
+/// What a second head adds to the format of a [`LogMemory`].
+const WITH_SECOND: u8 = 1;
+
+/// What a successor adds to the format of a [`LogMemory`].
+const WITH_SUCCESSOR: u8 = 2;
 
 /// Length of [`KnownHead::encode`] in bytes.
 const KNOWN_HEAD_BYTES: usize = 88;
@@ -66,19 +72,23 @@ pub(crate) struct LogMemory {
     pub(crate) note: SignedNote,
     /// The second checkpoint, likewise, if one is asked for. `known` extends it.
     pub(crate) second: Option<SignedNote>,
+    /// The log that this one goes on as, if the record of `known` ended it: nothing follows that.
+    pub(crate) successor: Option<Successor>,
 }
 
 impl LogMemory {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![match self.second {
-            None => FORMAT,
-            Some(_) => FORMAT_WITH_SECOND,
-        }];
+        let with = |is_there, what| if is_there { what } else { 0 };
+        let second = with(self.second.is_some(), WITH_SECOND);
+        let mut out = vec![FORMAT + second + with(self.successor.is_some(), WITH_SUCCESSOR)];
         out.extend(self.known.encode());
         out.opaque16(&self.config.encode());
         out.opaque32(&self.note.to_bytes());
         if let Some(second) = &self.second {
             out.opaque32(&second.to_bytes());
+        }
+        if let Some(successor) = &self.successor {
+            successor.encode(&mut out);
         }
         out
     }
@@ -86,17 +96,20 @@ impl LogMemory {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let mut reader = Reader::new(bytes);
         let decoded = (|| {
-            let has_second = match reader.u8("format")? {
-                FORMAT => false,
-                FORMAT_WITH_SECOND => true,
+            let parts = match reader.u8("format")?.checked_sub(FORMAT) {
+                Some(parts) if parts <= WITH_SECOND | WITH_SUCCESSOR => parts,
                 _ => return Err(DecodeError::Invalid { field: "format" }),
             };
             let known = KnownHead::decode(reader.bytes(KNOWN_HEAD_BYTES, "head")?)?;
             let config = LogConfig::decode(reader.opaque16(usize::from(u16::MAX), "config")?)?;
             let note = read_note(&mut reader, "checkpoint")?;
-            let second = match has_second {
-                false => None,
-                true => Some(read_note(&mut reader, "second checkpoint")?),
+            let second = match parts & WITH_SECOND {
+                0 => None,
+                _ => Some(read_note(&mut reader, "second checkpoint")?),
+            };
+            let successor = match parts & WITH_SUCCESSOR {
+                0 => None,
+                _ => Some(Successor::decode_from(&mut reader)?),
             };
             reader.finish()?;
             Ok(Self {
@@ -104,6 +117,7 @@ impl LogMemory {
                 config,
                 note,
                 second,
+                successor,
             })
         })();
         decoded.map_err(damaged)
@@ -261,19 +275,22 @@ pub(crate) fn value_hash(value: &[u8]) -> Hash {
     Hash(Sha256::digest(value).into())
 }
 
-/// The note with the fewest lines that satisfy the policy at the same time: one of the log's, and
-/// the newest of each witness that the quorum cannot do without.
+/// The note with the fewest lines that satisfy the policy at the same time, the newest of each
+/// witness that the quorum cannot do without, and that stay evidence if the policy drops one of the
+/// log's keys later: those of the log, but for an ML-DSA-44 one that is as long as all the others.
 pub(crate) fn fewest_lines(
     policy: &Policy,
     note: &SignedNote,
     verified: &VerifiedCheckpoint,
 ) -> SignedNote {
-    let mut log_lines: Vec<_> = policy.logs().iter().map(|log| log.key()).collect();
-    log_lines.sort_by_key(|key| key.algorithm() == Algorithm::MlDsa44);
-    let log_line = log_lines
-        .iter()
-        .find_map(|key| note.signatures().iter().find(|line| line.claims(key)));
-    let mut lines: Vec<SignatureLine> = log_line.into_iter().cloned().collect();
+    let log_keys = policy.logs().iter().map(|log| log.key());
+    let (long, short): (Vec<_>, Vec<_>) =
+        log_keys.partition(|key| key.algorithm() == Algorithm::MlDsa44);
+    let line_of = |key: &&VerifierKey| note.signatures().iter().find(|line| line.claims(key));
+    let mut lines: Vec<SignatureLine> = short.iter().filter_map(line_of).cloned().collect();
+    if lines.is_empty() {
+        lines.extend(long.iter().find_map(line_of).cloned());
+    }
     let since_s = verified.quorum_timestamp_s().unwrap_or(0);
     let mut needed: Vec<_> = verified
         .cosignatures()

@@ -77,6 +77,11 @@ impl OwnReport {
             .filter(move |version| !expected(version))
     }
 
+    /// Whether the log holds any version of the label.
+    pub const fn is_present(&self) -> bool {
+        self.newest.is_some()
+    }
+
     /// Versions that this device submitted and that are not in the map: still on their way, or
     /// dropped.
     pub fn missing(&self) -> &[u32] {

@@ -4,6 +4,7 @@ use candor_core::account::Label;
 use candor_core::answer::{
     AccountProof, AccountProofError, HeadError, ProofFile, Query, SecondHeadError, VerifiedLookup,
 };
+use candor_core::epoch::{RecordOrderError, Successor};
 use candor_core::note::SignedNote;
 use candor_proto::WireError;
 
@@ -11,7 +12,7 @@ use crate::client::Client;
 use crate::error::Error;
 use crate::heads::HeadAnswer;
 use crate::lookup::wire_query;
-use crate::memory::AccountMemory;
+use crate::memory::{AccountMemory, LogMemory};
 use crate::store::Store;
 
 impl<S: Store> Client<S> {
@@ -36,6 +37,7 @@ impl<S: Store> Client<S> {
             .accept_account(label, &query, &response.account)
             .await?;
         let (config, _) = session.fetch_config(&checkpoint).await?;
+        session.commit_living().await?;
         let account = AccountProof::decode(&response.account).map_err(AccountProofError::from)?;
         // What the device remembers instead of a bad one does not help who gets the file.
         let second = match (self.trust().second(), answer.second) {
@@ -53,9 +55,7 @@ impl<S: Store> Client<S> {
             label: label.clone(),
             account,
         };
-        let bytes = file.to_bytes().map_err(HeadError::from)?;
-        session.commit().await?;
-        Ok(bytes)
+        Ok(file.to_bytes().map_err(HeadError::from)?)
     }
 
     /// Verifies a `.candor-proof` file without any network, and holds it against what this device
@@ -64,7 +64,8 @@ impl<S: Store> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::ProofFile`] if it is no such file; [`Error::SplitView`], [`Error::ContentChanged`]
+    /// [`HeadError::Ended`] if the device knows that the log has ended; [`Error::ProofFile`] if it
+    /// is no such file; [`Error::SplitView`], [`Error::ContentChanged`]
     /// and [`Error::VersionWentBack`] if it contradicts what the device verified; else what is
     /// wrong with the answer in it.
     pub async fn verify_proof(&self, bytes: &[u8]) -> Result<(Label, VerifiedLookup), Error> {
@@ -86,6 +87,13 @@ impl<S: Store> Client<S> {
             return Err(accused);
         }
         let verified = file.verify(self.trust(), known.as_ref(), self.now_s())?;
+        // Of the time before the end, or of none: nothing in it holds now.
+        if let Some((log, successor)) = log_that_ended(session.log.as_ref()) {
+            return Err(match verified.head.known().size > log.known.size {
+                true => HeadError::from(RecordOrderError::Ended).into(),
+                false => HeadError::Ended(Box::new(successor.clone())).into(),
+            });
+        }
         // An older head may well show fewer versions than the device has seen since.
         let size = verified.head.known().size;
         let is_older = known.is_some_and(|known| size < known.size);
@@ -95,4 +103,9 @@ impl<S: Store> Client<S> {
         }
         Ok((label, verified))
     }
+}
+
+fn log_that_ended(log: Option<&LogMemory>) -> Option<(&LogMemory, &Successor)> {
+    let log = log?;
+    Some((log, log.successor.as_ref()?))
 }

@@ -69,6 +69,7 @@ impl<S: Store> Client<S> {
     pub async fn publish(&self, version: u32, value: &VerifiedValue) -> Result<Published, Error> {
         let label = value.label();
         let mut session = self.session().await?;
+        session.require_living()?;
         let mut own = session.own_memory(label).await?;
         let hash = value_hash(&value.encode());
         let is_new = own.publish(version, hash)?;
@@ -99,6 +100,7 @@ impl<S: Store> Client<S> {
         value: &VerifiedValue,
     ) -> Result<Published, Error> {
         let label = value.label();
+        self.session().await?.require_living()?;
         let update = v1::SubmitUpdateRequest {
             request_id: 0,
             label: label.as_str().to_owned(),

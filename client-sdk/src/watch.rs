@@ -49,7 +49,7 @@ impl<S: Store> HeadWatch<S> {
             let mut session = self.client.session().await?;
             match session.accept_whole_heads(&mut answer).await {
                 Ok((_, known)) => {
-                    session.commit().await?;
+                    session.commit_living().await?;
                     return Ok(Some(known));
                 }
                 Err(Error::Head(candor_core::answer::HeadError::RolledBack { .. })) => {}

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::{GOOD, Report, paint, progress};
 use crate::profile::Profile;
-use crate::view::{HeadView, write_checks, write_field, write_title};
+use crate::view::{HeadView, successor, write_checks, write_field, write_title};
 
 /// Verifies every epoch of the log from its first record to the published head: that each only
 /// inserted what it says, and that the head is of just these epochs.
@@ -42,8 +42,9 @@ pub async fn run(_: Arguments, profile: &Profile) -> Result<AuditReport, Failure
     let seconds = began.elapsed().as_secs_f64();
     let (checkpoint, _) = client.checkpoint().await?;
     let insertions = state.map().leaves;
+    let view = HeadView::new(profile, &head, &checkpoint);
     Ok(AuditReport {
-        head: HeadView::new(profile, &head, &checkpoint),
+        head: view.with_successor(successor(&client).await?),
         epochs: head.size - 1,
         insertions,
         seconds,

@@ -77,7 +77,7 @@ pub fn verify(arguments: VerifyArguments) -> Result<EvidenceReport, Failure> {
             .collect(),
     };
     let origin = arguments.origin.unwrap_or(claimed);
-    let evidence = Evidence::verify(&bytes, &LogVerifier::new(&origin, keys))
+    let evidence = Evidence::receive(&bytes, &LogVerifier::new(&origin, keys))
         .map_err(|error| invalid(&error))?;
     let (earlier, later) = evidence.checkpoints();
     let beginning = evidence.beginning();

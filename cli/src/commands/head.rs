@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::failure::Failure;
 use crate::output::Report;
 use crate::profile::Profile;
-use crate::view::{HeadView, write_checks, write_field, write_title};
+use crate::view::{HeadView, successor, write_checks, write_field, write_title};
 
 /// The newest head.
 #[derive(Serialize)]
@@ -15,8 +15,10 @@ use crate::view::{HeadView, write_checks, write_field, write_title};
 pub struct HeadReport(HeadView);
 
 pub async fn run(profile: &Profile) -> Result<HeadReport, Failure> {
-    let (checkpoint, head) = profile.client()?.checkpoint().await?;
-    Ok(HeadReport(HeadView::new(profile, &head, &checkpoint)))
+    let client = profile.client()?;
+    let (checkpoint, head) = client.checkpoint().await?;
+    let view = HeadView::new(profile, &head, &checkpoint);
+    Ok(HeadReport(view.with_successor(successor(&client).await?)))
 }
 
 impl Report for HeadReport {

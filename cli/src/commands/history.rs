@@ -26,6 +26,8 @@ pub struct Arguments {
 pub struct HistoryReport {
     label: String,
     versions: Vec<VersionView>,
+    /// The log that this one goes on as, if it has ended.
+    successor: Option<String>,
 }
 
 /// One version of an account.
@@ -46,7 +48,8 @@ pub struct VersionView {
 }
 
 pub async fn run(arguments: Arguments, profile: &Profile) -> Result<HistoryReport, Failure> {
-    let versions = profile.client()?.history(&arguments.label, 0).await?;
+    let client = profile.client()?;
+    let versions = client.history(&arguments.label, 0).await?;
     let mut previous = None;
     let mut views = Vec::with_capacity(versions.len());
     for version in &versions {
@@ -56,6 +59,7 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<HistoryRepor
     Ok(HistoryReport {
         label: arguments.label.to_string(),
         versions: views,
+        successor: view::successor(&client).await?,
     })
 }
 
@@ -168,6 +172,7 @@ impl Report for HistoryReport {
 
     fn text(&self, out: &mut String) -> fmt::Result {
         write_title(out, &self.label)?;
+        view::write_end(out, self.successor.as_ref())?;
         if self.versions.is_empty() {
             return write_field(out, "account", paint(WARN, "none, which is proved"));
         }

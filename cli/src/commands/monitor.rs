@@ -45,6 +45,8 @@ pub struct MonitorReport {
     acknowledged: bool,
     /// Whether the log holds, or held at an earlier call, any version.
     present: bool,
+    /// The log that this one goes on as, if it has ended.
+    successor: Option<String>,
 }
 
 /// A version that the person has to see.
@@ -60,15 +62,14 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<MonitorRepor
     if arguments.acknowledge {
         client.acknowledge(&found).await?;
     }
-    let nothing_new = found.versions().is_empty();
-    let present = !nothing_new || client.lookup(&arguments.label).await?.newest().is_some();
     Ok(MonitorReport {
         label: arguments.label.to_string(),
         versions: versions(&found),
         alerts: found.alerts().map(Alert::new).collect(),
         missing: found.missing().to_vec(),
         acknowledged: arguments.acknowledge,
-        present,
+        present: found.is_present(),
+        successor: view::successor(&client).await?,
     })
 }
 
@@ -129,6 +130,7 @@ impl Report for MonitorReport {
 
     fn text(&self, out: &mut String) -> fmt::Result {
         write_title(out, &self.label)?;
+        view::write_end(out, self.successor.as_ref())?;
         if !self.present {
             write_field(out, "account", paint(WARN, "none, which is proved"))?;
         } else if self.versions.is_empty() && self.alerts.is_empty() {

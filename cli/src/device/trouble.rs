@@ -61,7 +61,7 @@ pub fn failure(trouble: &Trouble) -> Failure {
         Trouble::Ended { .. } => (
             Exit::Alarm,
             "log-ended",
-            "what the log held last was not checked; get the successor's policy from its operator",
+            "keys can no longer be replaced there; get the successor's policy from its operator",
         ),
         Trouble::ClockWrong => (Exit::Local, "clock-wrong", "set this machine's clock"),
         Trouble::Refused { code, is_retryable } => {

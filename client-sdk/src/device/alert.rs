@@ -113,7 +113,7 @@ kinds! {
     /// For long the log did not prove that a head which somebody else has, and which it signed,
     /// belongs to the history that this device has.
     LogProofMissing = 25, "log-proof-missing", Danger, false;
-    /// The log's operator ended it: nothing that it holds can be checked any more.
+    /// The log's operator ended it: keys can no longer be replaced there.
     LogEnded = 26, "log-ended", Warning, true;
     /// The account lists a device that none of the person's devices added.
     OwnUnrecognisedDevice = 40, "own-unrecognised-device", Danger, false;

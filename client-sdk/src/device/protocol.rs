@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use candor_core::Hash;
 use candor_core::account::{Device, DeviceKey, Label, VerifiedValue};
 use candor_core::verification::{ComparisonError, ComparisonMessage};
 
@@ -83,8 +84,13 @@ pub enum Question {
 /// The answer to a [`Question`].
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// To [`Question::History`]: ascending, without gaps.
-    History(Result<Vec<Logged>, Trouble>),
+    /// To [`Question::History`].
+    History {
+        /// Ascending, without gaps.
+        versions: Result<Vec<Logged>, Trouble>,
+        /// Hash of what the log says of its successor, if it has ended.
+        successor: Option<Hash>,
+    },
     /// To [`Question::Publish`]: whether the version is visible already.
     Published(Result<bool, Trouble>),
     /// To [`Question::Gossip`]: whether it does; `false` if the log is not that far yet.

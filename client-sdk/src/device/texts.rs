@@ -134,8 +134,8 @@ const fn english(kind: AlertKind) -> [&'static str; 3] {
         ],
         AlertKind::LogEnded => [
             "The service ended its records, and names others that take their place.",
-            "What it recorded last can no longer be checked: your devices may not have seen a \
-             change of your account, or of a contact's.",
+            "Keys can no longer be replaced in these records: a contact's new keys are not there, \
+             and lost ones stay.",
             "Update the app if there is a new version. Until then send nothing private, and look \
              through the devices of your account.",
         ],

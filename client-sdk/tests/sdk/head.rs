@@ -1,10 +1,12 @@
 //! Heads: what a device accepts as the log's newest state.
 
-use crate::common::world::World;
+use crate::common::world::{ORIGIN, World};
 use crate::common::{ALICE, FailingStore, Scene, label, value, world};
-use candor_core::answer::{HeadProof, MAX_AGE_S, SKEW_S};
+use candor_core::answer::{HeadProof, MAX_AGE_S, SKEW_S, Trust};
+use candor_core::crypto::Ed25519SecretKey;
+use candor_core::note::{KeyName, NoteSigner as _, Policy, SignedNote, SoftwareSigner};
 use candor_proto::{hashes_to_wire, head_to_wire, v1};
-use candor_sdk::{Client, ClientConfig, Evidence, Fault, MemoryStore};
+use candor_sdk::{Client, ClientConfig, Evidence, Fault, MemoryStore, Store as _};
 use prost::bytes::Bytes;
 
 /// A server whose log the client knows at 4 records, and that has gone on to 6.
@@ -152,6 +154,53 @@ async fn a_split_view_leaves_evidence_that_convinces_others() {
     let log = scene.world().log_verifier();
     let note = candor_core::note::SignedNote::parse(&scene.world().head(4).checkpoint).unwrap();
     assert!(Evidence::new(&log, &note, &note).is_err());
+}
+
+/// The other key of a log between two keys.
+fn other_key() -> SoftwareSigner {
+    let name = KeyName::new(ORIGIN).unwrap();
+    SoftwareSigner::ed25519(name, Ed25519SecretKey::from_seed(&[99; 32]))
+}
+
+/// A head that the other key signed as well, or instead.
+fn signed_by_other(world: &World, size: u64, is_by_both: bool) -> HeadProof {
+    let head = world.head(size);
+    let note = SignedNote::parse(&head.checkpoint).unwrap();
+    let signed = other_key().sign(&world.checkpoint(size), 0).unwrap();
+    let lines = note.signatures().iter().skip(usize::from(!is_by_both));
+    let lines = std::iter::once(signed).chain(lines.cloned()).collect();
+    let note = SignedNote::new(note.text().to_owned(), lines).unwrap();
+    HeadProof {
+        checkpoint: note.to_bytes(),
+        ..head
+    }
+}
+
+#[tokio::test]
+async fn what_both_keys_signed_is_evidence_when_one_is_dropped() {
+    let new = world(1);
+    let old_line = format!("log {}\n", new.log.verifier_key());
+    let new_line = format!("log {}\n", other_key().verifier_key());
+    let trust = |lines: &str| {
+        let policy = new.policy().replace(&old_line, lines);
+        Trust::new(Policy::parse(policy.as_bytes()).unwrap(), ["M"]).unwrap()
+    };
+    let scene = Scene::with_trust(world(1), trust(&(old_line.clone() + &new_line))).await;
+    lie_with(&scene, |world| signed_by_other(world, 4, true));
+    scene.client.lookup(&label(ALICE)).await.unwrap();
+    // The next version of the application knows the new key only.
+    let store = MemoryStore::new();
+    let entries = scene.memory().into_iter();
+    let changes: Vec<_> = entries.map(|(key, value)| (key, Some(value))).collect();
+    store.write(&changes).unwrap();
+    let now_s = scene.world().now_s;
+    let config = ClientConfig::new(&format!("http://{}", scene.address), trust(&new_line));
+    let client = Client::new(config.with_clock(move || now_s), store).unwrap();
+    lie_with(&scene, |_| signed_by_other(&fork(4), 4, false));
+    let refused = client.lookup(&label(ALICE)).await.unwrap_err();
+    assert_eq!(refused.code(), "split-view", "{refused}");
+    let evidence = Fault::ServerLied { evidence: None };
+    assert_ne!(refused.fault(), evidence, "it convinces others");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
+mod ended;
 mod errors;
 mod gossip;
 mod head;

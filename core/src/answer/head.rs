@@ -113,8 +113,8 @@ pub enum HeadError {
     /// The record contradicts an earlier one.
     #[error("record refused: {0}")]
     Order(#[from] RecordOrderError),
-    /// The log has ended, and says so: everything else about the head is right, but for its age.
-    /// Nobody is at fault. Trust in the successor is not this device's to draw from that.
+    /// The log has ended, and says so: everything else about the head is right. Nobody is at fault.
+    /// Trust in the successor is not this device's to draw from that.
     #[error("the log has ended; it goes on as {}", .0.origin())]
     Ended(Box<Successor>),
 }
@@ -123,7 +123,7 @@ pub enum HeadError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedHead {
     checkpoint: VerifiedCheckpoint,
-    record: EpochRecord,
+    record: Record,
 }
 
 impl VerifiedHead {
@@ -134,7 +134,25 @@ impl VerifiedHead {
 
     /// The newest record.
     pub const fn record(&self) -> &EpochRecord {
-        &self.record
+        &self.record.epoch
+    }
+
+    /// The log that this one goes on as, if the newest record ended it.
+    pub const fn successor(&self) -> Option<&Successor> {
+        self.record.successor.as_ref()
+    }
+
+    /// For whom the newest head has to tell what holds now: an ended log cannot, for what it maps
+    /// labels to can no more be replaced there.
+    ///
+    /// # Errors
+    ///
+    /// [`HeadError::Ended`].
+    pub fn living(self) -> Result<Self, HeadError> {
+        match self.record.successor {
+            Some(successor) => Err(HeadError::Ended(Box::new(successor))),
+            None => Ok(self),
+        }
     }
 
     /// The newest epoch: the index of the newest record.
@@ -148,7 +166,7 @@ impl VerifiedHead {
         KnownHead {
             size: checkpoint.size(),
             root: *checkpoint.root(),
-            map: self.record.state(),
+            map: self.record.epoch.state(),
         }
     }
 }
@@ -157,7 +175,9 @@ impl HeadProof {
     /// Checks the head: the signatures and their age (check 1 of the protocol), that it follows
     /// what was `known` before by `consistency` (2), and its newest record (3).
     ///
-    /// `now_s` is the device's time in POSIX seconds.
+    /// `now_s` is the device's time in POSIX seconds. The head of a log that has ended may have any
+    /// age: it stays the newest one. [`VerifiedHead::living`] is for those to whom that matters.
+    /// That nothing follows a head which ended the log is for who remembers that it did.
     ///
     /// # Errors
     ///
@@ -200,13 +220,10 @@ impl HeadProof {
         if let Some(known) = known {
             record.epoch.check_follows(&known.map)?;
         }
-        match record.successor {
-            Some(successor) => Err(HeadError::Ended(Box::new(successor))),
-            None => Ok(VerifiedHead {
-                checkpoint: verified,
-                record: record.epoch,
-            }),
-        }
+        Ok(VerifiedHead {
+            checkpoint: verified,
+            record,
+        })
     }
 }
 

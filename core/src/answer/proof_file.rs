@@ -191,7 +191,8 @@ impl ProofFile {
         known: Option<&KnownHead>,
         now_s: u64,
     ) -> Result<VerifiedLookup, ProofFileError> {
-        let head = self.head.verify(trust, None, &[], now_s)?;
+        // One of an ended log would prove its accounts for ever.
+        let head = self.head.verify(trust, None, &[], now_s)?.living()?;
         let (size, root) = (head.known().size, head.known().root);
         if known.is_some_and(|known| known.size == size && known.root != root) {
             return Err(HeadError::SplitView { size }.into());

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{EpochRecord, LogConfig};
+use super::{EpochRecord, LogConfig, MapState, RecordOrderError};
 use crate::Hash;
 use crate::codec::{DecodeError, Reader, Writer as _};
 use crate::limits::{KEY_NAME_BYTES_MAX, SUCCESSOR_KEYS_MAX};
@@ -107,7 +107,8 @@ impl Successor {
         }
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the encoding, as it is in the last record.
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.opaque8(self.origin.as_bytes());
         out.extend(self.config.0);
         out.push(u8::try_from(self.keys.len()).expect("a successor has few keys"));
@@ -116,7 +117,12 @@ impl Successor {
         }
     }
 
-    fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`]: the bytes are no successor.
+    pub fn decode_from(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let invalid = |field| DecodeError::Invalid { field };
         let origin = reader.opaque8(KEY_NAME_BYTES_MAX, "successor")?;
         let origin = str::from_utf8(origin).map_err(|_| invalid("successor"))?;
@@ -185,6 +191,20 @@ impl Record {
         let successor = Some(Successor::decode_from(&mut reader)?);
         reader.finish()?;
         Ok(Self { epoch, successor })
+    }
+
+    /// Checks what must hold between the state just before this record, the insertions of the
+    /// epoch, and this record: [`EpochRecord::check_inserts`], and that the last one has none.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordOrderError`]; the log is at fault.
+    pub fn check_inserts(&self, before: &MapState, count: usize) -> Result<(), RecordOrderError> {
+        self.epoch.check_inserts(before, count)?;
+        match self.successor.is_some() && count > 0 {
+            true => Err(RecordOrderError::LeafCount),
+            false => Ok(()),
+        }
     }
 
     /// Reads a record of the log with this origin, which cannot go on as itself.

@@ -11,7 +11,7 @@ use candor_core::answer::{
 };
 use candor_core::crypto::vrf::vrf_input;
 use candor_core::crypto::{Commitment, Ed25519SecretKey, Opening, VrfSecretKey};
-use candor_core::epoch::{EpochRecord, LogConfig};
+use candor_core::epoch::{EpochRecord, LogConfig, Record, Successor};
 use candor_core::log::{
     NodeSource, leaf_hash, node_hash, prove_consistency, prove_inclusion, root,
 };
@@ -144,6 +144,19 @@ impl World {
         next.delta = delta.into_bytes();
         self.epochs.push(next);
         self
+    }
+
+    /// Has the last record say that the log goes on as `next`.
+    pub fn end_with_last(&mut self, next: &Self) {
+        let config = LogConfig::decode(&next.epochs[0].record).unwrap();
+        let successor = Successor::new(&config, &[next.log.verifier_key().clone()]).unwrap();
+        let last = self.epochs.last_mut().unwrap();
+        let epoch = EpochRecord::decode(&last.record).unwrap();
+        last.record = Record {
+            epoch,
+            successor: Some(successor),
+        }
+        .encode();
     }
 
     /// Replaces the last record, so that the log says something else of its last epoch.

@@ -265,7 +265,10 @@ impl Phone {
             Question::History { label, from } => {
                 self.asked.get_or_insert_with(|| label.clone());
                 let from = from.filter(|_| !cx.is_broken(Mutation::AsksForTheNewest));
-                Answer::History(self.history(&label, from, cx))
+                Answer::History {
+                    versions: self.history(&label, from, cx),
+                    successor: None,
+                }
             }
             Question::Publish { version, value } => {
                 let fate = std::mem::replace(&mut cx.fate, Fate::Visible);
@@ -283,7 +286,11 @@ impl Phone {
             Question::Proof(_) => Answer::Proof(Err(Trouble::Unproven)),
             Question::Gossip(message) => Answer::Gossip(self.gossip(&message, cx)),
         };
-        let is_disturbed = matches!(answer, Answer::History(Err(_)) | Answer::Gossip(Err(_)));
+        let is_disturbed = match &answer {
+            Answer::History { versions, .. } => versions.is_err(),
+            Answer::Gossip(result) => result.is_err(),
+            Answer::Published(_) | Answer::Proof(_) => false,
+        };
         self.was_disturbed |= is_disturbed;
         answer
     }

@@ -102,10 +102,21 @@ async fn a_log_that_has_ended_says_so_and_names_its_successor() {
     // The head of a log that has ended stays its newest one, however old it is.
     ended(&device(&system, 30 * 86_400)).await;
 
+    // What it did can still be looked at.
+    assert_eq!(known.history(&label, 0).await.unwrap().len(), 1);
+    let report = known.monitor_own(&label, &[]).await.unwrap();
+    assert_eq!((report.alerts().count(), report.is_present()), (0, true));
+    let (audited, _) = known.audit(None, |_, _| ()).await.unwrap();
+    assert_eq!(audited.size, size + 1);
+    assert_eq!(known.successor().await.unwrap().unwrap().origin(), NEXT);
+
     // Nothing follows it, whatever is asked of the server.
     let label = Label::parse("acct:succession-late").unwrap();
     let state = AccountState::first().without_signature(&label).unwrap();
-    let late = known.publish(0, &VerifiedValue::State(state)).await;
+    let late = VerifiedValue::State(state);
+    let known_to_end = known.publish(0, &late).await.unwrap_err();
+    assert_eq!(known_to_end.code(), "log-ended");
+    let late = system.device().unwrap().publish(0, &late).await;
     let Err(Error::Refused { code, .. }) = late else {
         panic!("{late:?}");
     };

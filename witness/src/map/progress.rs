@@ -125,25 +125,20 @@ impl MapProgress {
         }
         let record = Record::decode_of(origin, record_bytes);
         let record = record.map_err(|source| MapFault::Record { epoch, source })?;
-        let has_ended = record.successor.is_some();
-        let record = record.epoch;
-        if record.audit_digest != delta.digest() {
+        if record.epoch.audit_digest != delta.digest() {
             return Err(MapFault::Digest { epoch });
         }
         let verified = delta
-            .verify(&self.state.root, &record.prefix_tree)
+            .verify(&self.state.root, &record.epoch.prefix_tree)
             .map_err(|source| MapFault::Delta { epoch, source })?;
         let inserts = verified.inserts().len();
         record.check_inserts(&self.state, inserts).map_err(order)?;
-        if has_ended && inserts > 0 {
-            return Err(order(RecordOrderError::LeafCount));
-        }
         let mut frontier = self.frontier.clone();
         frontier.append(leaf_hash(record_bytes))?;
         Ok(Self {
-            state: record.state(),
+            state: record.epoch.state(),
             frontier,
-            has_ended,
+            has_ended: record.successor.is_some(),
         })
     }
 

@@ -4,7 +4,7 @@ use super::stored::Entry;
 use super::{Machine, THIS_VERSION, UNAVAILABLE_AFTER_S, has_passed};
 use crate::device::alert::{Alert, AlertKind, Subject};
 use crate::device::judge::Finding;
-use crate::device::protocol::Event;
+use crate::device::protocol::{Command, Event};
 use crate::device::trouble::Trouble;
 
 impl Machine {
@@ -39,6 +39,32 @@ impl Machine {
             AlertKind::ClockWrong,
         ] {
             self.resolve(&Subject::Log, kind);
+        }
+    }
+
+    /// What an answer of a log that has ended leads to, after what it shows: it looks back, and
+    /// tells nothing of what holds now.
+    pub(super) fn ended(&self) -> Option<Trouble> {
+        let successor = self.successor?;
+        Some(Trouble::Ended { successor })
+    }
+
+    /// Tells that the log has ended as soon as an answer does: the next one may not come.
+    pub(super) fn tell_end(&mut self, now_s: u64, command: &Command) {
+        let Some(trouble) = self.ended() else {
+            return;
+        };
+        let is_watched = match command {
+            Command::Check(label)
+            | Command::BeforeSend(label, _)
+            | Command::Compare(label, _)
+            | Command::EnterCode(label, _) => {
+                self.is_watching() || self.shared.verified(self.contact_id(label)).is_some()
+            }
+            Command::SelfCheck | Command::Edit(_) | Command::Gossip(_) | Command::Proof(..) => true,
+        };
+        if is_watched {
+            self.trouble(now_s, Subject::Log, &trouble, now_s);
         }
     }
 

@@ -156,6 +156,9 @@ impl Machine {
             // It is on again: that it was off is what the person was told.
             self.resolve(&subject, AlertKind::ContactTurnedOff);
         }
+        if let Some(trouble) = self.ended() {
+            return self.on_contact_trouble(now_s, command, label, trouble);
+        }
         self.check_waiting_code(now_s, label, judged.state.as_ref(), &mut level);
         if self.levels.insert(label.clone(), level) != Some(level) {
             self.events.push(Event::LevelChanged(label.clone(), level));

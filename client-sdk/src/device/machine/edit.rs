@@ -51,6 +51,10 @@ impl Machine {
                 if self.has_synced() {
                     self.settle_own(now_s, found.clone(), &logged);
                 }
+                if let Some(trouble) = self.ended() {
+                    self.trouble(now_s, Subject::Own, &trouble, now_s);
+                    return self.done(failed(EditFailure::Trouble(trouble)));
+                }
                 self.publish_edit(now_s, command, &found, attempt);
             }
             _ => self.done(failed(EditFailure::Trouble(Trouble::Fault("stage")))),

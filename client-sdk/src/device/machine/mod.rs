@@ -18,6 +18,7 @@ mod stored;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use candor_core::Hash;
 use candor_core::account::{Device, Label};
 use candor_core::crypto::Ed25519SecretKey;
 use candor_core::note::GossipHead;
@@ -112,6 +113,8 @@ pub struct Machine {
     gossip_tried_s: Option<u64>,
     /// How far each contact was verified at its last check since the start.
     levels: BTreeMap<Label, Level>,
+    /// Hash of what the log said of its successor with the last answer.
+    successor: Option<Hash>,
     /// When something was tried last: a contact, or `None` for the own account.
     tried_s: BTreeMap<Option<Label>, u64>,
     queue: VecDeque<Command>,
@@ -230,8 +233,16 @@ impl Machine {
             (Stage::Proof, Answer::Proof(result)) => {
                 self.on_proof(now_s, &running.command, result);
             }
-            (stage, Answer::History(result)) => {
-                self.on_history(now_s, running.command, stage, result);
+            (
+                stage,
+                Answer::History {
+                    versions,
+                    successor,
+                },
+            ) => {
+                self.successor = successor;
+                self.tell_end(now_s, &running.command);
+                self.on_history(now_s, running.command, stage, versions);
             }
             (stage, _) => {
                 let result = Err(Trouble::Fault("answer-of-another-kind"));
@@ -250,7 +261,10 @@ impl Machine {
             Stage::Gossip => Answer::Gossip(Err(Trouble::Offline)),
             Stage::Proof => Answer::Proof(Err(Trouble::Offline)),
             Stage::Publish { .. } => Answer::Published(Err(Trouble::OutcomeUnknown)),
-            _ => Answer::History(Err(Trouble::Offline)),
+            _ => Answer::History {
+                versions: Err(Trouble::Offline),
+                successor: None,
+            },
         };
         self.queue.clear();
         self.answer(now_s, answer);

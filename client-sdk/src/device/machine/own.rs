@@ -279,7 +279,10 @@ impl Machine {
             self.resolve(&Subject::Own, kind);
         }
         self.forget_acknowledged(&Subject::Own, AlertKind::OwnHistoryChanged);
-        self.done(Outcome::SelfCheck(Ok(self.is_in_order())));
+        match self.ended() {
+            Some(trouble) => self.own_trouble(now_s, trouble),
+            None => self.done(Outcome::SelfCheck(Ok(self.is_in_order()))),
+        }
     }
 
     fn on_identifier(

@@ -39,7 +39,10 @@ impl Machine {
             Err(_) => true,
         };
         // Only an answer that could have been a proof counts against the log.
-        let is_unproved = matches!(result, Ok(false) | Err(Trouble::Unproven));
+        let is_unproved = matches!(
+            result,
+            Ok(false) | Err(Trouble::Unproven | Trouble::HistoryChanged)
+        );
         match is_open {
             true => self.wait_for_proof(now_s, message, is_unproved),
             false => self.forget_gossip(&message),

@@ -227,6 +227,7 @@ impl Machine {
             looked_s: None,
             gossip_tried_s: None,
             levels: BTreeMap::new(),
+            successor: None,
             tried_s: BTreeMap::new(),
             queue: VecDeque::new(),
             running: None,

@@ -6,6 +6,7 @@ mod contacts;
 use std::fmt;
 use std::sync::Arc;
 
+use candor_core::epoch::Successor;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::alert::{Alert, AlertKind, Subject};
@@ -232,10 +233,18 @@ impl<S: Store> Device<S> {
         match question {
             Question::History { label, from } => {
                 let found = self.client.versions(&label, from).await;
-                Answer::History(match found {
-                    Ok(versions) => Ok(versions.iter().map(Logged::from).collect()),
-                    Err(error) => Err(Trouble::from(&error)),
-                })
+                let known = self.client.successor().await;
+                let (versions, successor) = match (found, known) {
+                    (Ok(versions), Ok(successor)) => (Ok(versions), successor),
+                    (Err(error), _) | (_, Err(error)) => (Err(error), None),
+                };
+                Answer::History {
+                    versions: match versions {
+                        Ok(versions) => Ok(versions.iter().map(Logged::from).collect()),
+                        Err(error) => Err(Trouble::from(&error)),
+                    },
+                    successor: successor.as_ref().map(Successor::hash),
+                }
             }
             Question::Publish { version, value } => {
                 let published = self.client.submit(version, &value).await;

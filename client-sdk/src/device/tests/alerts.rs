@@ -70,6 +70,41 @@ fn a_log_that_its_operator_ended_is_told_as_that() {
     assert_eq!(alice.alerts(), [AlertKind::LogEnded], "another successor");
 }
 
+/// Statement 11.
+#[test]
+fn what_was_done_before_the_end_is_told_beside_the_end() {
+    let mut log = Log::default();
+    let (mut alice, mut bob) = alice_and_bob(&mut log);
+    verify(&mut log, &mut alice, &mut bob);
+    let swapped = forged(&log, BOB, 66, |_| {});
+    log.force(&swapped);
+    log.successor = Some(candor_core::Hash([1; 32]));
+    alice.check(&mut log, BOB).unwrap_err();
+    assert_eq!(
+        alice.told(),
+        [AlertKind::LogEnded, AlertKind::ContactCodeChanged]
+    );
+    let ended = Trouble::Ended {
+        successor: candor_core::Hash([1; 32]),
+    };
+    assert_eq!(
+        alice.before_send(&mut log, BOB, &[]),
+        Clearance::Unknown(ended.clone())
+    );
+    let asked = log.questions;
+    let failed = alice.edit(&mut log, Edit::TurnOff).unwrap_err();
+    assert_eq!(failed, EditFailure::Trouble(ended));
+    assert_eq!(log.questions, asked + 1, "it only looks");
+    let swapped = forged(&log, ALICE, 66, |_| {});
+    log.force(&swapped);
+    alice.self_check(&mut log).unwrap_err();
+    for _ in 0..4 {
+        alice.now_s += CHECK_INTERVAL_S;
+        alice.tick(&mut log);
+    }
+    assert_eq!(alice.told(), [AlertKind::OwnUnexpectedVersion], "no more");
+}
+
 /// Statement 12.
 #[test]
 fn an_attack_is_never_reported_as_being_offline() {

@@ -1,23 +1,9 @@
 //! What a device says of contacts.
 
-use candor_core::account::{AccountState, Binding, VerifiedState, VerifiedValue};
+use candor_core::account::{Binding, VerifiedValue};
 
 use super::log::*;
 use crate::device::*;
-
-fn newest_state(log: &Log, of: &str) -> VerifiedState {
-    match log.newest(&label(of)) {
-        Some(VerifiedValue::State(state)) => state,
-        other => panic!("no state: {other:?}"),
-    }
-}
-
-/// A state after the newest one, changed and signed by whoever has this seed.
-fn forged(log: &Log, of: &str, seed: u8, change: impl FnOnce(&mut AccountState)) -> VerifiedValue {
-    let mut next = newest_state(log, of).successor().unwrap();
-    change(&mut next);
-    VerifiedValue::State(next.sign(&label(of), &key(seed)).unwrap())
-}
 
 /// Statement 5.
 #[test]

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedValue};
+use candor_core::Hash;
+use candor_core::account::{AccountState, Device, DeviceKey, Label, VerifiedState, VerifiedValue};
 use candor_core::crypto::{Commitment, Ed25519SecretKey, Opening};
 use zeroize::Zeroizing;
 
@@ -48,6 +49,8 @@ pub struct Log {
     pub accounts: BTreeMap<Label, Vec<Logged>>,
     /// Answers this to everything.
     pub trouble: Option<Trouble>,
+    /// Has ended, and says this of its successor.
+    pub successor: Option<Hash>,
     /// Answers this to gossip.
     pub gossip: Option<Result<bool, Trouble>>,
     /// Finds this in every proof file.
@@ -89,10 +92,13 @@ impl Log {
     pub fn answer(&mut self, question: Question) -> Answer {
         self.questions += 1;
         match question {
-            Question::History { label, from } => Answer::History(match &self.trouble {
-                Some(trouble) => Err(trouble.clone()),
-                None => Ok(self.history(&label, from)),
-            }),
+            Question::History { label, from } => Answer::History {
+                versions: match &self.trouble {
+                    Some(trouble) => Err(trouble.clone()),
+                    None => Ok(self.history(&label, from)),
+                },
+                successor: self.successor,
+            },
             Question::Publish { version, value } => Answer::Published(match &self.trouble {
                 Some(trouble) => Err(trouble.clone()),
                 None => self.publish(version, &value),
@@ -364,4 +370,23 @@ pub const CAROL: &str = "carol@example.org";
 
 pub fn key(seed: u8) -> Ed25519SecretKey {
     Ed25519SecretKey::from_seed(&[seed; 32])
+}
+
+pub fn newest_state(log: &Log, of: &str) -> VerifiedState {
+    match log.newest(&label(of)) {
+        Some(VerifiedValue::State(state)) => state,
+        other => panic!("no state: {other:?}"),
+    }
+}
+
+/// A state after the newest one, changed and signed by whoever has this seed.
+pub fn forged(
+    log: &Log,
+    of: &str,
+    seed: u8,
+    change: impl FnOnce(&mut AccountState),
+) -> VerifiedValue {
+    let mut next = newest_state(log, of).successor().unwrap();
+    change(&mut next);
+    VerifiedValue::State(next.sign(&label(of), &key(seed)).unwrap())
 }
