@@ -4,7 +4,7 @@
 use candor_core::Hash;
 use candor_core::answer::{
     ConfigError, ConfigProof, HeadError, HeadProof, KnownHead, SecondHead, SecondHeadError,
-    VerifiedConfig,
+    SecondTrust, VerifiedConfig,
 };
 use candor_core::epoch::{RecordOrderError, Successor};
 use candor_core::note::{Checkpoint, FreshnessError, SignedNote, VerifiedCheckpoint};
@@ -88,11 +88,16 @@ impl<S: Store> Session<S> {
         let Some(log) = &self.log else {
             return Ok(nothing);
         };
-        let now_s = self.client.now_s();
+        let policy = self.client.trust().policy();
+        let head = self.client.kept().head(policy, &log.note).ok();
+        let has_ended = log.successor.is_some();
         let second_size = self.client.trust().second().map(|trust| {
             // One that no longer satisfies the policy is as good as none.
-            let second = log.second.as_ref().map(|note| trust.verify(note, now_s));
-            second.map_or(0, |it| it.map_or(0, |it| it.checkpoint().size()))
+            let second = log.second.as_ref().zip(head).and_then(|(note, head)| {
+                let now_s = self.time_of_second(trust, note, &head, has_ended);
+                trust.verify(note, now_s).ok()
+            });
+            second.map_or(0, |it| it.checkpoint().size())
         });
         Ok(Verified {
             size: log.known.size,
@@ -199,10 +204,27 @@ impl<S: Store> Session<S> {
         })
     }
 
+    /// The time at which a second head has to be fresh: now. If the first one, `head`, ended the
+    /// log, nobody cosigns anew: then it is when that one was cosigned.
+    fn time_of_second(
+        &self,
+        trust: &SecondTrust,
+        second: &SignedNote,
+        head: &VerifiedCheckpoint,
+        has_ended: bool,
+    ) -> u64 {
+        let now_s = self.client.now_s();
+        if !has_ended {
+            return now_s;
+        }
+        let verified = trust.policy().verify_checkpoint(second).ok();
+        let time_s = verified.and_then(|it| it.quorum_timestamp_s());
+        now_s.min(time_s.max(head.quorum_timestamp_s()).unwrap_or(now_s))
+    }
+
     /// Verifies the second head, if one is asked for, under the first one, `head`. An answer may
     /// leave it out too: what is remembered was found to be part of the log that was known then,
-    /// and the first head extends that one. If the first one ended the log, nobody cosigns anew:
-    /// then the second one's age is that which it had when the first one was cosigned.
+    /// and the first head extends that one.
     fn verify_second(
         &self,
         second: Option<&SecondHead>,
@@ -214,15 +236,7 @@ impl<S: Store> Session<S> {
         let Some(asked) = trust.second() else {
             return Ok(None);
         };
-        let now_s = self.client.now_s();
-        let now_s = |note: &SignedNote| {
-            if !has_ended {
-                return now_s;
-            }
-            let verified = asked.policy().verify_checkpoint(note).ok();
-            let time_s = verified.and_then(|it| it.quorum_timestamp_s());
-            now_s.min(time_s.max(head.quorum_timestamp_s()).unwrap_or(now_s))
-        };
+        let now_s = |note: &SignedNote| self.time_of_second(asked, note, head, has_ended);
         let remembered = self.log.as_ref().and_then(|log| log.second.clone());
         let Some(second) = second else {
             let known = remembered.ok_or(SecondHeadError::Missing)?;

@@ -3,6 +3,7 @@
 use candor_core::account::{Label, UnverifiedValue, VerifiedState, VerifiedValue};
 use candor_core::answer::{KnownHead, Query, VerifiedAccount, VerifiedVersion};
 use candor_core::crypto::Commitment;
+use candor_core::epoch::Successor;
 use candor_proto::v1;
 
 use crate::client::{Client, Session};
@@ -282,7 +283,7 @@ impl<S: Store> Client<S> {
     ///
     /// As [`Self::lookup`].
     pub async fn history(&self, label: &Label, from: u32) -> Result<Vec<PastVersion>, Error> {
-        let versions = self.versions(label, Some(from)).await?;
+        let (versions, _) = self.versions(label, Some(from)).await?;
         versions
             .iter()
             .map(|version| PastVersion::new(label, version))
@@ -290,25 +291,23 @@ impl<S: Store> Client<S> {
     }
 
     /// As [`Self::history`], without looking into the values; without `from` the newest version
-    /// alone.
+    /// alone. With it comes the successor, if the log has ended.
     pub(crate) async fn versions(
         &self,
         label: &Label,
         from: Option<u32>,
-    ) -> Result<Vec<VerifiedVersion>, Error> {
+    ) -> Result<(Vec<VerifiedVersion>, Option<Successor>), Error> {
         let Some(first) = from else {
-            let mut session = self.session().await?;
-            let (_, account) = self.exchange(&mut session, label, Query::GREATEST).await?;
-            session.commit().await?;
-            return Ok(account.newest().cloned().into_iter().collect());
+            let (account, successor) = self.look_back(label, Query::GREATEST).await?;
+            let newest = account.newest().cloned();
+            return Ok((newest.into_iter().collect(), successor));
         };
         let mut versions: Vec<VerifiedVersion> = Vec::new();
+        let mut successor = None;
         let mut next = Some(first);
         while let Some(from) = next {
-            let mut session = self.session().await?;
-            let query = Query::since(from);
-            let (_, account) = self.exchange(&mut session, label, query).await?;
-            session.commit().await?;
+            let account;
+            (account, successor) = self.look_back(label, Query::since(from)).await?;
             next = None;
             // The greatest version is opened too, perhaps beyond a gap that the next page fills.
             for (expected, opened) in (from..=u32::MAX).zip(account.opened()) {
@@ -320,7 +319,20 @@ impl<S: Store> Client<S> {
             let last = versions.last().map(VerifiedVersion::version);
             next = next.filter(|_| last < account.greatest());
         }
-        Ok(versions)
+        Ok((versions, successor))
+    }
+
+    /// Asks for one label, of an ended log too.
+    async fn look_back(
+        &self,
+        label: &Label,
+        query: Query,
+    ) -> Result<(VerifiedAccount, Option<Successor>), Error> {
+        let mut session = self.session().await?;
+        let (_, account) = self.exchange(&mut session, label, query).await?;
+        let successor = session.log.as_ref().and_then(|log| log.successor.clone());
+        session.commit().await?;
+        Ok((account, successor))
     }
 
     /// Asks for one label, and verifies the answer.

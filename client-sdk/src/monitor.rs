@@ -119,7 +119,7 @@ impl<S: Store> Client<S> {
         let mut own = self.session().await?.own_memory(label).await?;
         let (own, found) = loop {
             let from = own.monitored.map_or(0, |monitored| monitored.greatest);
-            let found = self.versions(label, Some(from)).await?;
+            let (found, _) = self.versions(label, Some(from)).await?;
             // Read again: what was found may have been published, or settled, meanwhile.
             let now = self.session().await?.own_memory(label).await?;
             if now.monitored == own.monitored {

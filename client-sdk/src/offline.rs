@@ -55,7 +55,7 @@ impl<S: Store> Client<S> {
             label: label.clone(),
             account,
         };
-        Ok(file.to_bytes().map_err(HeadError::from)?)
+        Ok(file.to_bytes()?)
     }
 
     /// Verifies a `.candor-proof` file without any network, and holds it against what this device

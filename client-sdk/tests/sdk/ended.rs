@@ -82,6 +82,10 @@ async fn a_second_head_of_an_ended_log_has_the_age_that_it_had_at_the_end() {
     *scene.shared.second.lock().unwrap() = Some((4, cosigned_s));
     scene.set_clock(400 * 86_400);
     assert_no_answer_for_now(&scene.client).await;
+    // The server leaves out what is remembered, however long ago that was.
+    scene.lie_in_lookups(|_, response| {
+        assert!(response.second.is_none() && response.head.is_none());
+    });
     assert_eq!(scene.client.history(&label(BOB), 0).await.unwrap().len(), 1);
     // But it has to be there, and from no other time.
     let later_s = cosigned_s + 500 * 86_400;

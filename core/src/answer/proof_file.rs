@@ -39,6 +39,9 @@ const FORMAT: u8 = 1;
 
 const FORMAT_WITH_SECOND: u8 = 2;
 
+/// Longest configuration in bytes: what its length can say.
+const CONFIG_BYTES_MAX: usize = u16::MAX as usize;
+
 /// A lookup answer as a file. It proves nothing until [`ProofFile::verify`].
 #[derive(Clone, Debug)]
 pub struct ProofFile {
@@ -99,21 +102,35 @@ impl ProofFile {
     ///
     /// # Errors
     ///
-    /// [`NoteError`] if the head's checkpoint is no note; the caller is at fault.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, NoteError> {
+    /// [`ProofFileError::Note`] if the head's checkpoint is no note, [`ProofFileError::Extra`] if a
+    /// part is longer than files have room for, as the record that ends a log is; the caller is at
+    /// fault.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ProofFileError> {
         let note = SignedNote::parse(&self.head.checkpoint)?;
+        let account = self.account.encode();
+        let second = self.second.as_ref().map_or(&[][..], |it| &it.checkpoint);
+        for (part, limit, field) in [
+            (&self.head.record[..], EpochRecord::BYTES, "record"),
+            (&self.config.config, CONFIG_BYTES_MAX, "configuration"),
+            (&account, TLOG_PROOF_EXTRA_BYTES_MAX, "account proof"),
+            (second, NOTE_BYTES_MAX, "second head"),
+        ] {
+            if part.len() > limit {
+                return Err(DecodeError::TooLarge { field, limit }.into());
+            }
+        }
         let mut extra = vec![match self.second {
             None => FORMAT,
             Some(_) => FORMAT_WITH_SECOND,
         }];
         extra.opaque8(&self.head.record);
         extra.opaque16(&self.config.config);
-        put_hashes(&mut extra, &self.config.inclusion);
+        put_hashes(&mut extra, &self.config.inclusion, "configuration proof")?;
         extra.opaque8(self.label.as_bytes());
-        extra.opaque32(&self.account.encode());
+        extra.opaque32(&account);
         if let Some(second) = &self.second {
             extra.opaque32(&second.checkpoint);
-            put_hashes(&mut extra, &second.consistency);
+            put_hashes(&mut extra, &second.consistency, "second head")?;
         }
         let size = crate::note::Checkpoint::parse(note.text()).map_or(0, |parsed| parsed.size());
         let index = size.saturating_sub(1);
@@ -140,9 +157,7 @@ impl ProofFile {
             _ => return Err(DecodeError::Invalid { field: "format" }.into()),
         };
         let record = reader.opaque8(EpochRecord::BYTES, "record")?.to_vec();
-        let config = reader
-            .opaque16(usize::from(u16::MAX), "configuration")?
-            .to_vec();
+        let config = reader.opaque16(CONFIG_BYTES_MAX, "configuration")?.to_vec();
         let inclusion = hashes(&mut reader, "configuration proof")?;
         let label = str::from_utf8(reader.opaque8(LABEL_BYTES_MAX, "label")?)
             .ok()
@@ -219,18 +234,23 @@ impl ProofFile {
     }
 }
 
-fn put_hashes(out: &mut Vec<u8>, hashes: &[Hash]) {
-    out.push(u8::try_from(hashes.len()).expect("log proofs have at most 63 hashes"));
-    for hash in hashes {
-        out.extend(hash.0);
-    }
+fn put_hashes(out: &mut Vec<u8>, hashes: &[Hash], field: &'static str) -> Result<(), DecodeError> {
+    check_count(hashes.len(), field)?;
+    out.push(hashes.len() as u8);
+    out.extend(hashes.iter().flat_map(|hash| hash.0));
+    Ok(())
 }
 
 fn hashes(reader: &mut Reader<'_>, field: &'static str) -> Result<Vec<Hash>, DecodeError> {
     let count = usize::from(reader.u8(field)?);
-    if count > LOG_PROOF_HASHES_MAX {
-        let limit = LOG_PROOF_HASHES_MAX;
-        return Err(DecodeError::TooLarge { field, limit });
-    }
+    check_count(count, field)?;
     (0..count).map(|_| reader.hash(field)).collect()
+}
+
+const fn check_count(count: usize, field: &'static str) -> Result<(), DecodeError> {
+    let limit = LOG_PROOF_HASHES_MAX;
+    match count > limit {
+        true => Err(DecodeError::TooLarge { field, limit }),
+        false => Ok(()),
+    }
 }

@@ -1,7 +1,11 @@
 //! Proof files.
 
+use candor_core::Hash;
 use candor_core::account::Label;
 use candor_core::answer::{HeadError, ProofFile, ProofFileError, Query};
+use candor_core::codec::DecodeError;
+use candor_core::epoch::EpochRecord;
+use candor_core::limits::LOG_PROOF_HASHES_MAX;
 
 use crate::world::World;
 use crate::{ALICE, BOB, world};
@@ -52,6 +56,23 @@ fn a_file_is_not_of_another_label() {
     file.label = Label::parse(BOB).unwrap();
     let result = file.verify(&world.trust(), None, world.now_s);
     assert!(matches!(result, Err(ProofFileError::Account(_))));
+}
+
+#[test]
+fn what_has_no_room_in_a_file_is_refused() {
+    let world = world(2);
+    let limit = EpochRecord::BYTES;
+    let mut last = file(&world, ALICE);
+    last.head.record = vec![0; limit + 1];
+    let mut proof = file(&world, ALICE);
+    proof.config.inclusion = vec![Hash::default(); LOG_PROOF_HASHES_MAX + 1];
+    for (file, field, limit) in [
+        (last, "record", limit),
+        (proof, "configuration proof", LOG_PROOF_HASHES_MAX),
+    ] {
+        let too_large = DecodeError::TooLarge { field, limit };
+        assert_eq!(file.to_bytes().unwrap_err(), too_large.into());
+    }
 }
 
 #[test]

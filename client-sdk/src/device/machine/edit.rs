@@ -52,7 +52,6 @@ impl Machine {
                     self.settle_own(now_s, found.clone(), &logged);
                 }
                 if let Some(trouble) = self.ended() {
-                    self.trouble(now_s, Subject::Own, &trouble, now_s);
                     return self.done(failed(EditFailure::Trouble(trouble)));
                 }
                 self.publish_edit(now_s, command, &found, attempt);

@@ -231,21 +231,16 @@ impl<S: Store> Device<S> {
 
     async fn ask(&self, question: Question) -> Answer {
         match question {
-            Question::History { label, from } => {
-                let found = self.client.versions(&label, from).await;
-                let known = self.client.successor().await;
-                let (versions, successor) = match (found, known) {
-                    (Ok(versions), Ok(successor)) => (Ok(versions), successor),
-                    (Err(error), _) | (_, Err(error)) => (Err(error), None),
-                };
-                Answer::History {
-                    versions: match versions {
-                        Ok(versions) => Ok(versions.iter().map(Logged::from).collect()),
-                        Err(error) => Err(Trouble::from(&error)),
-                    },
+            Question::History { label, from } => match self.client.versions(&label, from).await {
+                Ok((versions, successor)) => Answer::History {
+                    versions: Ok(versions.iter().map(Logged::from).collect()),
                     successor: successor.as_ref().map(Successor::hash),
-                }
-            }
+                },
+                Err(error) => Answer::History {
+                    versions: Err(Trouble::from(&error)),
+                    successor: None,
+                },
+            },
             Question::Publish { version, value } => {
                 let published = self.client.submit(version, &value).await;
                 Answer::Published(match published {
