@@ -85,15 +85,12 @@ impl<'a> Client<'a> {
         let busy = processor_time_of(server) - before.0;
         let (all, stolen) = cores::ticks();
         let stolen = (stolen - before.1.1) as f64 / (all - before.1.0) as f64;
-        Ran {
-            stolen,
-            ..Ran::new(&report, busy, self.seconds)
-        }
+        Ran::new(&report, busy, stolen, self.seconds)
     }
 }
 
 impl Ran {
-    fn new(report: &Value, busy: Duration, seconds: u32) -> Self {
+    fn new(report: &Value, busy: Duration, stolen: f64, seconds: u32) -> Self {
         let operations = report["operations"].as_array().unwrap();
         let of = |name: &str, field: &str| {
             let operation = operations.iter().find(|it| it["operation"] == name);
@@ -110,7 +107,7 @@ impl Ran {
             p99_ms: ms("p99_us"),
             p999_ms: ms("p999_us"),
             failed: failed + report["not_started"].as_f64().unwrap(),
-            stolen: 0.0,
+            stolen,
             server_us: busy.as_secs_f64() * 1e6 / (per_second * all),
             server_busy: busy.as_secs_f64() / all,
         }
