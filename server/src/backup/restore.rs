@@ -14,7 +14,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use candor_core::Hash;
-use candor_core::note::LogVerifier;
+use candor_core::note::{LogVerifier, SignedNote};
 use candor_host::durable;
 use thiserror::Error;
 
@@ -72,6 +72,14 @@ pub enum RestoreError {
     NoAnchor {
         /// Where it should be.
         path: PathBuf,
+    },
+    /// The anchor is older than what the backup shows as published: it is not the newest.
+    #[error("the anchor is old: it has {anchored} records, {published} were published")]
+    AnchorBehind {
+        /// Size of the checkpoint in the anchor.
+        anchored: u64,
+        /// Size of the published head in the backup.
+        published: u64,
     },
     /// More was signed than the backup has.
     #[error(
@@ -189,6 +197,14 @@ impl Restoring {
         }
         if let Some(newest) = anchor.newest() {
             check_reached(&ledger, "the anchor", newest)?;
+            let published = ledger.published_size().map_err(RestoreError::other)?;
+            if published > newest.0 {
+                let anchored = newest.0;
+                return Err(RestoreError::AnchorBehind {
+                    anchored,
+                    published,
+                });
+            }
         }
         Ok(Self {
             config,
@@ -208,7 +224,12 @@ impl Restoring {
         }
         let found = match self.anchor.newest() {
             Some(_) => None,
-            None => Some(heard.newest_of_quorum(&self.config)?),
+            None => {
+                let published = self.ledger.published().map_err(RestoreError::other)?;
+                let published = published.and_then(|note| SignedNote::parse(&note).ok());
+                let published = published.and_then(|note| self.verifier.verify(&note).ok());
+                Some(heard.newest_of_quorum(&self.config, published.as_ref())?)
+            }
         };
         let temporary = beside(&self.config.store);
         // What a restore left that was cut short; the lock says that it is nobody else's. What

@@ -33,7 +33,7 @@ pub use report::{FINDINGS_MAX, Finding, Problem, Report, RowKey};
 pub use standing::Standing;
 
 use crate::identity::Identity;
-use crate::ledger::{HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};
+use crate::ledger::{FORMAT, HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};
 use crate::storage::{KeyRange, ReadError, Storage, Table};
 
 /// A published note as its row has it.
@@ -70,6 +70,7 @@ pub fn check(
             root: Hash::EMPTY_LOG,
         },
         config: None,
+        may_erase: false,
         vrf_sample,
         report: Report::default(),
         progress,
@@ -95,6 +96,8 @@ struct Check<'a> {
     head: StoredHead,
     /// Record 0 and the VRF key that it names.
     config: Option<(LogConfig, VrfPublicKey)>,
+    /// Whether the store has the format of one that versions were erased from.
+    may_erase: bool,
     /// One row in so many has its VRF proofs verified.
     vrf_sample: NonZeroU64,
     report: Report,
@@ -137,6 +140,8 @@ impl Check<'_> {
             let vrf = VrfPublicKey::from_bytes(&config.vrf_public_key).ok()?;
             Some((config, vrf))
         });
+        let identity = self.store.get(Table::Meta, IDENTITY)?;
+        self.may_erase = identity.is_some_and(|row| row.starts_with(&FORMAT.to_be_bytes()));
         match ledger.identity() {
             Ok(Some(keys)) => {
                 if Identity::decode(&keys).is_none() {

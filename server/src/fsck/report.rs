@@ -173,6 +173,9 @@ pub enum Problem {
     /// A version that the account holds to come later is in the map.
     #[error("a version that should not exist yet is in the map")]
     Later,
+    /// The store has versions that were erased, and the format of one without.
+    #[error("not the format of a store with erased versions")]
+    Format,
     /// The note is not signed by the log, or not for a head of this log.
     #[error("not a signed head of this log")]
     Note,

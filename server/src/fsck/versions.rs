@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::report::Problem;
 use super::rows::{self, Row};
 use super::{Check, is_sampled};
-use crate::ledger::{Earlier, Rung, version_key};
+use crate::ledger::{Earlier, IDENTITY, Rung, version_key};
 use crate::storage::{ReadError, Table};
 
 /// The account whose versions are being read.
@@ -29,6 +29,7 @@ struct Version {
     epoch: u64,
     /// None also if it was erased.
     value: Option<VerifiedValue>,
+    is_erased: bool,
     wrong: Option<Wrong>,
     /// Proofs that were verified.
     proofs: u64,
@@ -66,7 +67,12 @@ impl Check<'_> {
                 .collect();
             for (row, version) in page.iter().zip(read?) {
                 match version {
-                    Some(version) => check.follow(&mut account, &row.key, version)?,
+                    Some(version) => {
+                        if version.is_erased && !check.may_erase {
+                            check.report.row(Table::Meta, IDENTITY, Problem::Format);
+                        }
+                        check.follow(&mut account, &row.key, version)?;
+                    }
                     None => {
                         let malformed = Problem::Malformed;
                         check.report.row(Table::Versions, &row.key, malformed);
@@ -89,6 +95,7 @@ impl Check<'_> {
         };
         let wrong_row = |problem| (Table::Versions, row.key.clone(), problem);
         let committed = self.committed(&label, &rung, epoch, verified)?;
+        let is_erased = kept.is_none();
         let value = kept
             .map(|version| value(&label, &version.value))
             .transpose();
@@ -106,6 +113,7 @@ impl Check<'_> {
             version: number,
             epoch,
             value,
+            is_erased,
             wrong,
             proofs,
         }))

@@ -8,6 +8,7 @@ use candor_core::codec::{DecodeError, Reader};
 use candor_core::log::{
     ProveError, Tile, TileError, TileNodes, TileReader, prove_consistency, prove_inclusion,
 };
+use candor_core::note::{Checkpoint, SignedNote};
 use thiserror::Error;
 
 use super::cache::AccountCache;
@@ -280,6 +281,21 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn published(&self) -> Result<Option<Vec<u8>>, LedgerError> {
         Ok(self.store.get(Table::Checkpoints, PUBLISHED)?)
+    }
+
+    /// The size of the newest published head, 0 if none was.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError`].
+    pub fn published_size(&self) -> Result<u64, LedgerError> {
+        let Some(bytes) = self.published()? else {
+            return Ok(0);
+        };
+        let note = SignedNote::parse(&bytes).ok();
+        let checkpoint = note.and_then(|note| Checkpoint::parse(note.text()).ok());
+        let checkpoint = checkpoint.ok_or(damaged(Table::Checkpoints))?;
+        Ok(checkpoint.size())
     }
 
     /// The newest note that satisfies the second policy, if any did.

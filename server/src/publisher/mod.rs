@@ -33,7 +33,7 @@ use tracing::Instrument as _;
 use self::second::SecondRounds;
 pub use self::status::{Alarm, Clears, Status, StatusBoard, WitnessStatus};
 use self::witness::Target;
-pub use self::witness::{Comparison, Failure, Intervals, WitnessNode};
+pub use self::witness::{Comparison, Failure, HeldHead, Intervals, WitnessNode};
 use crate::clock::Clock;
 use crate::head::{Published, PublishedHead, PublishedSecond, SignedHead};
 use crate::ledger::{Ledger, put_published, put_second};

@@ -155,6 +155,15 @@ impl Failure {
     }
 }
 
+/// A head of this log that a witness serves.
+#[derive(Clone, Debug)]
+pub struct HeldHead {
+    /// What the log signed, whoever says so.
+    pub signed: LogCheckpoint,
+    /// The witness's keys that cosigned it: none if somebody else answers in its place.
+    pub cosigned_by: Vec<VerifierKey>,
+}
+
 /// What a witness holds, compared with the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
@@ -383,9 +392,22 @@ impl WitnessNode {
     /// # Errors
     ///
     /// [`Failure`]: the witness could not be asked, which says nothing about the log.
-    pub async fn held(&self, verifier: &LogVerifier) -> Result<Option<LogCheckpoint>, Failure> {
-        let note = self.served(verifier.origin()).await?;
-        Ok(note.and_then(|note| verifier.verify(&note).ok()))
+    pub async fn held(&self, verifier: &LogVerifier) -> Result<Option<HeldHead>, Failure> {
+        let Some(note) = self.served(verifier.origin()).await? else {
+            return Ok(None);
+        };
+        let Ok(signed) = verifier.verify(&note) else {
+            return Ok(None);
+        };
+        let is_valid = |key: &VerifierKey| {
+            let mut lines = note.signatures().iter().filter(|line| line.claims(key));
+            lines.any(|line| key.verify(signed.checkpoint(), line).is_ok())
+        };
+        let cosigned_by = self.keys.iter().filter(|key| is_valid(key));
+        Ok(Some(HeldHead {
+            cosigned_by: cosigned_by.cloned().collect(),
+            signed,
+        }))
     }
 
     /// Compares the checkpoint that the witness serves with the store.
@@ -398,10 +420,11 @@ impl WitnessNode {
         verifier: &LogVerifier,
         ledger: &Ledger,
     ) -> Result<Comparison, Failure> {
-        let Some(signed) = self.held(verifier).await? else {
+        let Some(held) = self.held(verifier).await? else {
             return Ok(Comparison::Unknown);
         };
-        let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
+        let checkpoint = held.signed.checkpoint();
+        let (size, root) = (checkpoint.size(), *checkpoint.root());
         let rows = ledger.clone();
         let own = tokio::task::spawn_blocking(move || {
             let head = rows.head()?;

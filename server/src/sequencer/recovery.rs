@@ -64,6 +64,14 @@ pub enum RecoveryError {
         /// Records in the store.
         size: u64,
     },
+    /// The store has a published head that is newer than the anchor, which moves first.
+    #[error("the anchor is old: it has {anchored} records, {published} were published")]
+    AnchorBehind {
+        /// Size of the checkpoint in the anchor.
+        anchored: u64,
+        /// Size of the published head in the store.
+        published: u64,
+    },
     /// The clock is behind the log's newest record.
     #[error("the clock is {behind_ms} ms behind the newest record")]
     ClockBehind {
@@ -181,10 +189,11 @@ pub fn load_map(
 }
 
 fn check_anchor(ledger: &Ledger, head: &StoredHead, anchor: &Anchor) -> Result<(), RecoveryError> {
+    let published = ledger.published_size()?;
     let Some((anchored, root)) = anchor.newest() else {
         // The first signed head has size 2. One epoch may be stored and not anchored.
         return match head.size {
-            0..=2 => Ok(()),
+            0..=2 if published == 0 => Ok(()),
             size => Err(RecoveryError::NoAnchor { size }),
         };
     };
@@ -196,6 +205,12 @@ fn check_anchor(ledger: &Ledger, head: &StoredHead, anchor: &Anchor) -> Result<(
     }
     if ledger.root(anchored)? != root {
         return Err(RecoveryError::ContradictsAnchor { anchored });
+    }
+    if published > anchored {
+        return Err(RecoveryError::AnchorBehind {
+            anchored,
+            published,
+        });
     }
     Ok(())
 }

@@ -18,8 +18,9 @@ use candor_server::ledger::Ledger;
 use candor_server::storage::{Batch, Engine, KeyRange, Order, StoreOptions, Table};
 use futures::StreamExt;
 
-use super::harness::value;
+use super::harness::{World, value};
 use super::site::{ALICE, Server, Site, visible};
+use super::witnesses::{Mode, Witness};
 
 const ALL: NonZeroU64 = NonZeroU64::MIN;
 
@@ -318,6 +319,50 @@ async fn the_anchor_and_the_store_are_asked_first() {
         "{error}"
     );
     server.stop().await;
+}
+
+#[tokio::test]
+async fn an_anchor_that_is_older_than_the_backup_is_not_the_newest() {
+    let mut log = Log::new().await;
+    let old = std::fs::read(&log.config.anchor).unwrap();
+    visible(&log.server().submit(ALICE, 2).await);
+    log.stop().await;
+    let to = log.beside("backup");
+    take(&log.config, &to, Engine::Fjall).await.unwrap();
+    log.lose_store();
+    std::fs::write(&log.config.anchor, old).unwrap();
+    let refused = restore(&log.config, &to, Anchored::Present).await;
+    let error = refused.unwrap_err();
+    assert!(
+        matches!(error, RestoreError::AnchorBehind { .. }),
+        "{error}"
+    );
+    assert!(log.is_untouched());
+}
+
+#[tokio::test]
+async fn who_says_what_was_signed_has_cosigned_it() {
+    let (log, to) = Log::final_backup().await;
+    let signed = std::fs::read(&log.config.anchor).unwrap();
+    std::fs::remove_file(&log.config.anchor).unwrap();
+    let world = World::new();
+    let witness = Witness::start(&world, 1, Mode::Honest).await;
+    let other = Witness::start(&world, 2, Mode::Honest).await;
+    let policy = std::fs::read_to_string(&log.config.policy).unwrap();
+    let (name, key, url) = (&witness.name, witness.key(), &witness.url);
+    let with = format!("\nwitness {name} {key} {url}\nquorum {name}");
+    std::fs::write(&log.config.policy, policy.replace("\nquorum none", &with)).unwrap();
+    // What the log signed, also with another's line, shows only that the log signed it.
+    for shown in [signed.clone(), other.cosigned(&signed)] {
+        *witness.shown.lock().unwrap() = Some(shown);
+        let refused = restore(&log.config, &to, Anchored::Lost).await;
+        let error = refused.unwrap_err();
+        assert!(matches!(error, RestoreError::NoQuorum { .. }), "{error}");
+        assert!(log.is_untouched() && !log.config.anchor.exists());
+    }
+    *witness.shown.lock().unwrap() = Some(witness.cosigned(&signed));
+    restore(&log.config, &to, Anchored::Lost).await.unwrap();
+    assert_eq!(std::fs::read(&log.config.anchor).unwrap(), signed);
 }
 
 #[tokio::test]

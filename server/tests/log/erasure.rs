@@ -109,6 +109,25 @@ async fn every_answer_verifies_after_every_erasure() {
     process.stop().await.unwrap();
 }
 
+/// An older program would open such a store, and find its rows damaged.
+#[tokio::test]
+async fn a_store_with_erased_rows_and_the_format_of_one_without_is_found() {
+    let world = World::new();
+    let process = world.start(EAGER);
+    publish(&process, ALICE, 0..4).await;
+    erase(&process, ALICE, Scope::Before(3)).await.unwrap();
+    process.stop().await.unwrap();
+    world.check_store();
+    let mut identity = world.store.get(Table::Meta, b"identity").unwrap().unwrap();
+    identity[..4].copy_from_slice(&FORMAT_MIN.to_be_bytes());
+    let mut batch = Batch::new();
+    batch.put(Table::Meta, b"identity", identity);
+    world.store.commit(batch).unwrap();
+    let report = fsck::check(&world.ledger(), NonZeroU64::MIN, &mut |_| {}).unwrap();
+    let found: Vec<_> = report.findings().iter().map(|it| &it.problem).collect();
+    assert_eq!(found, [&fsck::Problem::Format]);
+}
+
 #[tokio::test]
 async fn nothing_is_left_in_the_rows_of_what_was_erased() {
     let world = World::new();

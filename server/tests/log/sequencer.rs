@@ -263,6 +263,48 @@ async fn a_store_that_is_not_what_was_signed_is_refused() {
     );
 }
 
+/// The anchor moves before a head is published: one that is behind what was published was put back,
+/// and does not know what was signed.
+#[tokio::test]
+async fn an_old_anchor_is_refused() {
+    let (world, _, old) = with_a_backup().await;
+    let newest = std::fs::read(&world.anchor_path).unwrap();
+    let published = candor_server::ledger::put_published(&newest);
+    candor_server::storage::Storage::commit(&*world.store, published).unwrap();
+    world.recover().unwrap();
+    std::fs::write(&world.anchor_path, old).unwrap();
+    let error = world.recover().err().unwrap();
+    assert!(
+        matches!(
+            error,
+            RecoveryError::AnchorBehind {
+                anchored: 3,
+                published: 4
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_first_published_head_needs_an_anchor_too() {
+    let world = World::new();
+    let mut process = world.start(EAGER);
+    process.signed_size(2).await;
+    process.stop().await.unwrap();
+    let newest = std::fs::read(&world.anchor_path).unwrap();
+    std::fs::remove_file(&world.anchor_path).unwrap();
+    // It may be that a crash came before the anchor was made.
+    world.recover().unwrap();
+    let published = candor_server::ledger::put_published(&newest);
+    candor_server::storage::Storage::commit(&*world.store, published).unwrap();
+    let error = world.recover().err().unwrap();
+    assert!(
+        matches!(error, RecoveryError::NoAnchor { size: 2 }),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn wrong_keys_and_a_wrong_origin_are_refused() {
     let (mut world, ..) = with_a_backup().await;

@@ -13,7 +13,7 @@ use candor_core::crypto::Ed25519SecretKey;
 use candor_core::log::{Frontier, verify_consistency};
 use candor_core::note::{
     AddCheckpoint, Checkpoint, KeyName, LogVerifier, NoteSigner as _, Policy, SIZE_CONTENT_TYPE,
-    SoftwareSigner, VerifierKey, encode_cosignatures, encode_size,
+    SignedNote, SoftwareSigner, VerifierKey, encode_cosignatures, encode_size,
 };
 
 use super::harness::{START_MS, World};
@@ -88,6 +88,17 @@ impl Witness {
 
     pub fn set(&self, mode: Mode) {
         *self.mode.lock().unwrap() = mode;
+    }
+
+    /// A note with this witness's line.
+    pub fn cosigned(&self, note: &[u8]) -> Vec<u8> {
+        let note = SignedNote::parse(note).unwrap();
+        let checkpoint = Checkpoint::parse(note.text()).unwrap();
+        let line = self.signer.sign(&checkpoint, START_MS / 1000).unwrap();
+        let lines = note.signatures().iter().cloned().chain([line]).collect();
+        SignedNote::new(note.text().to_owned(), lines)
+            .unwrap()
+            .to_bytes()
     }
 
     fn cosign(&self, request: &AddCheckpoint, mode: Mode) -> Response {

@@ -5,7 +5,7 @@ use candor_core::note::{LogCheckpoint, LogVerifier, SignedNote, VerifierKey};
 use super::RestoreError;
 use crate::backup::BackupError;
 use crate::config::Config;
-use crate::publisher::{Failure, WitnessNode};
+use crate::publisher::{Failure, HeldHead, WitnessNode};
 
 /// What a witness said.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct WitnessAnswer {
 /// What every witness of both policies said.
 pub(super) struct Heard {
     nodes: Vec<WitnessNode>,
-    answers: Vec<Result<Option<LogCheckpoint>, Failure>>,
+    answers: Vec<Result<Option<HeldHead>, Failure>>,
 }
 
 impl Heard {
@@ -42,22 +42,29 @@ impl Heard {
     /// The heads that they hold, with who does.
     pub(super) fn heads(&self) -> impl Iterator<Item = (&str, &LogCheckpoint)> {
         let asked = self.nodes.iter().zip(&self.answers);
-        asked.filter_map(|(node, answer)| Some((node.url(), answer.as_ref().ok()?.as_ref()?)))
+        asked.filter_map(|(node, answer)| {
+            let head = answer.as_ref().ok()?.as_ref()?;
+            Some((node.url(), &head.signed))
+        })
     }
 
-    /// The newest signed head that they hold, if they are enough to say what was signed: they are a
-    /// quorum, and there is no other without them, so that nothing was published that none of
-    /// them holds.
-    pub(super) fn newest_of_quorum(&self, config: &Config) -> Result<SignedNote, RestoreError> {
+    /// The newest signed head that they hold, or `published` if that is newer, if they are enough to
+    /// say what was signed: those who cosigned what they hold are a quorum, and there is no other
+    /// without them, so that nothing was published that none of them holds.
+    pub(super) fn newest_of_quorum(
+        &self,
+        config: &Config,
+        published: Option<&LogCheckpoint>,
+    ) -> Result<SignedNote, RestoreError> {
         let policy = config.read_policy();
         let policy = policy.map_err(|error| RestoreError::Backup(error.into()))?;
         let holds = |key: &VerifierKey| {
-            let mut asked = self.nodes.iter().zip(&self.answers);
-            asked.any(|(node, answer)| node.has_key(key) && matches!(answer, Ok(Some(_))))
+            let mut held = self.answers.iter().flatten().flatten();
+            held.any(|head| head.cosigned_by.contains(key))
         };
         let is_quorum = policy.is_satisfied_by(|witness| holds(witness.key()))
             && !policy.is_satisfied_by(|witness| !holds(witness.key()));
-        let heads = self.heads().map(|(_, head)| head);
+        let heads = self.heads().map(|(_, head)| head).chain(published);
         let newest = heads.max_by_key(|head| head.checkpoint().size());
         match newest.filter(|_| is_quorum) {
             Some(newest) => Ok(newest.to_note()),
@@ -73,7 +80,7 @@ impl Heard {
         let told = asked.map(|(node, answer)| WitnessAnswer {
             url: node.url().to_owned(),
             size: match answer {
-                Ok(head) => Ok(head.as_ref().map(|head| head.checkpoint().size())),
+                Ok(head) => Ok(head.as_ref().map(|head| head.signed.checkpoint().size())),
                 Err(failure) => Err(failure.to_string()),
             },
         });
