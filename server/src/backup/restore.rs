@@ -9,7 +9,7 @@
 mod witnesses;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::fsck::{self, Progress, Report, Standing};
 use crate::identity::Identity;
 use crate::ledger::Ledger;
+use crate::storage;
 
 /// VRF proofs are verified of one row in so many: a wrong one makes a lookup fail, and signs
 /// nothing. [`super::verify()`] verifies all of them.
@@ -63,6 +64,14 @@ pub enum RestoreError {
     StoreExists {
         /// The store's directory.
         path: PathBuf,
+    },
+    /// No store can be put there: the operator's fault.
+    #[error("{}: {source}", path.display())]
+    Place {
+        /// The store's directory.
+        path: PathBuf,
+        /// What is in the way.
+        source: io::Error,
     },
     /// The backup is of another log, or of other keys, than the configuration.
     #[error("the backup is of another log, or was made with other log keys, than the policy lists")]
@@ -165,9 +174,13 @@ struct Restoring {
 
 impl Restoring {
     /// Takes the lock, and compares the backup with what is here.
-    fn begin(config: Config, from: &Path, anchored: Anchored) -> Result<Self, RestoreError> {
+    fn begin(mut config: Config, from: &Path, anchored: Anchored) -> Result<Self, RestoreError> {
         let verifier = configured_verifier(&config).map_err(RestoreError::other)?;
         let anchor = Anchor::open(&config.anchor, verifier.clone()).map_err(RestoreError::other)?;
+        config.store = storage::place(&config.store).map_err(|source| RestoreError::Place {
+            path: config.store.clone(),
+            source,
+        })?;
         if !is_free(&config.store) {
             let path = config.store;
             return Err(RestoreError::StoreExists { path });

@@ -20,7 +20,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Batch, CommitError, Engine, KeyRange, OpenError, Order, ReadError, Storage, StoreOptions, Table,
+    Batch, CommitError, Engine, KeyRange, OpenError, Order, ReadError, Storage, StoreOptions,
+    Table, place,
 };
 
 /// Rows and bytes after which what was read is committed.
@@ -62,11 +63,7 @@ pub enum RewriteError {
 /// [`RewriteError`]; the environment is at fault. Whatever happened, it can be done again.
 pub fn rewrite(engine: Engine, options: &StoreOptions) -> Result<u64, RewriteError> {
     engine.expect_at(&options.path)?;
-    // What changes places must be the directory, not a link to it.
-    let path = fs::canonicalize(&options.path).map_err(|source| RewriteError::Io {
-        path: options.path.clone(),
-        source,
-    })?;
+    let path = place(&options.path).map_err(|error| io_error(&options.path, error))?;
     let options = &StoreOptions {
         path,
         ..options.clone()

@@ -341,6 +341,21 @@ async fn an_anchor_that_is_older_than_the_backup_is_not_the_newest() {
 }
 
 #[tokio::test]
+async fn a_store_is_restored_to_where_a_link_leads() {
+    let (log, to) = Log::final_backup().await;
+    let elsewhere = log.beside("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, &log.config.store).unwrap();
+    let refused = restore(&log.config, &to, Anchored::Present).await;
+    assert!(matches!(refused, Err(RestoreError::Place { .. })));
+    std::fs::create_dir(&elsewhere).unwrap();
+    restore(&log.config, &to, Anchored::Present).await.unwrap();
+    assert!(log.config.store.is_symlink());
+    let server = log.site.start().await;
+    visible(&server.submit(ALICE, 2).await);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn who_says_what_was_signed_has_cosigned_it() {
     let (log, to) = Log::final_backup().await;
     let signed = std::fs::read(&log.config.anchor).unwrap();
