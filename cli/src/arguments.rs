@@ -73,7 +73,7 @@ pub enum Command {
     #[command(subcommand, after_help = device::AFTER_HELP)]
     Device(device::Command),
     Load(load::Arguments),
-    /// Registers the people of an existing directory.
+    /// Registers the people of an existing directory, or the accounts of another log.
     #[command(subcommand)]
     Import(import::Command),
 }

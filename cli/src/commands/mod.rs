@@ -50,5 +50,8 @@ pub async fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Import(import::Command::Openpgp(arguments)) => {
             show(&import::run(arguments, &open()?).await?, json)
         }
+        Command::Import(import::Command::Accounts(arguments)) => {
+            show(&import::accounts::run(arguments, &open()?).await?, json)
+        }
     }
 }

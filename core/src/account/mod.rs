@@ -13,12 +13,14 @@
 //! `docs/protocol.md`, "Labels, versions, values" and "Accounts and contact key verification".
 
 mod device;
+mod file;
 mod label;
 mod rules;
 mod state;
 mod value;
 
 pub use device::{Device, DeviceKey};
+pub use file::{ACCOUNT_LINE_BYTES_MAX, AccountFileHeader, AccountLine, AccountLineError};
 pub use label::{Label, LabelError, LabelKind, is_invisible};
 pub use rules::{Change, RuleError, check_successor};
 pub use state::{AccountKey, AccountState, Standing, StateError, UnverifiedState, VerifiedState};

@@ -10,6 +10,7 @@
 //! with witnesses and devices, and the backup does not have it.
 
 mod copy;
+mod export;
 mod manifest;
 mod restore;
 mod take;
@@ -21,6 +22,7 @@ use candor_core::note::{LogVerifier, NoteError};
 use candor_host::durable::{ReadError as FileError, WriteError};
 use thiserror::Error;
 
+pub use self::export::{Exported, export};
 pub use self::manifest::{MANIFEST, Manifest, STORE};
 pub use self::restore::{Anchored, RestoreError, Restored, WitnessAnswer, restore};
 pub use self::take::take;

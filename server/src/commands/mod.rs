@@ -4,6 +4,7 @@ mod backup;
 mod check_config;
 mod encrypt_key;
 mod erase;
+mod export;
 mod findings;
 mod fsck;
 mod health;
@@ -52,6 +53,8 @@ pub enum Command {
     Backup(backup::Arguments),
     /// Verifies a backup without restoring it.
     VerifyBackup(verify_backup::Arguments),
+    /// Writes out the accounts of a backup, for another log: `candor import accounts` takes them.
+    Export(export::Arguments),
     /// Restores a lost store from a backup, if nothing was signed since. Overwrites nothing.
     Restore(restore::Arguments),
 }
@@ -78,6 +81,7 @@ impl Command {
             Self::Fsck(arguments) => fsck::perform(&arguments),
             Self::Backup(arguments) => backup::perform(&arguments),
             Self::VerifyBackup(arguments) => verify_backup::perform(&arguments),
+            Self::Export(arguments) => export::perform(&arguments),
             Self::Restore(arguments) => restore::perform(&arguments),
         }
     }

@@ -34,7 +34,7 @@ pub use standing::Standing;
 
 use crate::identity::Identity;
 use crate::ledger::{FORMAT, HEAD, IDENTITY, Ledger, LedgerError, PUBLISHED, SECOND, StoredHead};
-use crate::storage::{KeyRange, ReadError, Storage, Table};
+use crate::storage::{KeyRange, ReadError, Storage, Table, pages};
 
 /// A published note as its row has it.
 struct StoredNote {
@@ -111,7 +111,7 @@ impl Check<'_> {
         table: Table,
         mut visit: impl FnMut(&mut Self, Vec<rows::Row>) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
-        rows::pages(self.store, table, |page| {
+        pages::pages(self.store, table, |page| {
             let rows = &mut self.report.rows[table as usize];
             *rows += page.len() as u64;
             let rows = *rows;

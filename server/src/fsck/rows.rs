@@ -1,4 +1,4 @@
-//! Reading tables whole, and the rows of each.
+//! The rows of each table.
 //!
 //! A check must be able to say which row is malformed and go on, so it reads rows itself rather
 //! than through the ledger, whose reads end at the first damage.
@@ -13,45 +13,8 @@ use candor_core::map::Leaf;
 
 use crate::ledger::row::{decode_account, decode_version};
 use crate::ledger::{Account, Earlier, label_prefix};
+pub(super) use crate::storage::pages::Row;
 use crate::storage::{KeyRange, Order, ReadError, Storage, Table};
-
-/// Rows and bytes that are read before they are checked together: bound memory, and are work for
-/// all cores. One row is read however long it is.
-const PAGE_ROWS: usize = 1024;
-const PAGE_BYTES: usize = 8 << 20;
-
-/// One row as stored.
-pub(super) struct Row {
-    pub(super) key: Vec<u8>,
-    pub(super) value: Vec<u8>,
-}
-
-/// Calls `visit` with all rows of a table, in order, page by page.
-pub(super) fn pages<E: From<ReadError>>(
-    store: &dyn Storage,
-    table: Table,
-    mut visit: impl FnMut(Vec<Row>) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut next = KeyRange::all();
-    loop {
-        let (mut page, mut bytes) = (Vec::new(), 0);
-        store.scan(table, &next, Order::Ascending, &mut |key, value| {
-            bytes += key.len() + value.len();
-            let (key, value) = (key.to_vec(), value.to_vec());
-            page.push(Row { key, value });
-            match page.len() < PAGE_ROWS && bytes < PAGE_BYTES {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
-        })?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        // The least key that is greater.
-        next = KeyRange::from([&last.key[..], &[0]].concat());
-        visit(page)?;
-    }
-}
 
 /// The last row of a range, if it has any.
 pub(super) fn last(
@@ -120,30 +83,4 @@ fn label_version(key: &[u8]) -> Option<(Label, u32)> {
 /// The rows of all versions of a label.
 pub(super) fn versions_of(label: &Label) -> KeyRange {
     KeyRange::prefix(label_prefix(label))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::storage::{Batch, MemoryStorage};
-
-    #[test]
-    fn a_page_of_long_rows_has_few() {
-        let store = MemoryStorage::new();
-        let mut batch = Batch::new();
-        for key in 0..20_u8 {
-            batch.put(Table::Deltas, [key], vec![key; PAGE_BYTES / 4]);
-        }
-        batch.put(Table::Deltas, [20], vec![20; 2 * PAGE_BYTES]);
-        store.commit(batch).unwrap();
-        let mut keys = Vec::new();
-        let read = pages(&store, Table::Deltas, |page| {
-            assert!(page.len() <= 4, "{}", page.len());
-            keys.extend(page.into_iter().map(|row| row.key[0]));
-            Ok::<_, ReadError>(())
-        });
-        read.unwrap();
-        assert_eq!(keys, (0..=20).collect::<Vec<_>>());
-    }
 }

@@ -24,6 +24,7 @@ mod conformance;
 mod fjall;
 mod memory;
 mod open;
+pub(crate) mod pages;
 mod place;
 mod range;
 mod rewrite;

@@ -1,21 +1,22 @@
-//! `candor import`: registers the people of an existing directory.
+//! `candor import`: registers the people of an existing directory, or the accounts of another log.
 
+pub mod accounts;
+mod registered;
 mod report;
-pub mod submit;
+mod submit;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candor::openpgp::{self, KeyringError, Person};
-use candor_core::account::{Label, VerifiedValue};
-use candor_sdk::{AccountVersion, Client, FileStore, LOOKUP_BATCH_MAX};
 use indicatif::ProgressBar;
 use tokio::sync::mpsc;
 
+use self::registered::Registered;
 use self::report::ImportReport;
+use self::submit::Registration;
 use crate::failure::Failure;
 use crate::output::{Exit, progress};
 use crate::profile::Profile;
@@ -27,6 +28,7 @@ const READ_AHEAD: usize = 256;
 #[derive(clap::Subcommand)]
 pub enum Command {
     Openpgp(Arguments),
+    Accounts(accounts::Arguments),
 }
 
 /// Registers every person of an OpenPGP keyring: valid keys become devices, further addresses lead
@@ -59,10 +61,7 @@ struct People {
 pub async fn run(arguments: Arguments, profile: &Profile) -> Result<ImportReport, Failure> {
     let now_s = u32::try_from(now_ms() / 1000).unwrap_or(u32::MAX);
     let at_s = arguments.at.unwrap_or(now_s);
-    let file = File::open(&arguments.file).map_err(|error| {
-        let message = format!("could not read {}: {error}", arguments.file.display());
-        Failure::new(Exit::Local, "file-unreadable", message, "check the path")
-    })?;
+    let file = open(&arguments.file)?;
     let client = profile.client()?;
     let began = Instant::now();
     let bar = progress("registering");
@@ -78,17 +77,22 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<ImportReport
     let (read, people) = reading
         .await
         .map_err(|error| Failure::system(std::io::Error::other(error)))??;
-    let (already, conflicts) = compare(&client, &outcome.taken).await?;
-    Ok(ImportReport::new(
-        people, &read, outcome, already, conflicts, seconds,
-    ))
+    let registered = Registered::new(&client, outcome, seconds).await?;
+    Ok(ImportReport::new(people, &read, registered))
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| {
+        let message = format!("could not read {}: {error}", path.display());
+        Failure::new(Exit::Local, "file-unreadable", message, "check the path")
+    })
 }
 
 /// Reads the keyring and passes on what to register.
 fn read(
     file: File,
     at_s: u32,
-    updates: &mpsc::Sender<Vec<VerifiedValue>>,
+    updates: &mpsc::Sender<Registration>,
     bar: &ProgressBar,
 ) -> Result<(openpgp::Report, People), Failure> {
     let mut people = People::default();
@@ -100,8 +104,13 @@ fn read(
             .values()
             .expect("a person was checked to fit an account");
         bar.inc_length(values.len() as u64);
+        let mut values = values.into_iter();
+        let Some(state) = values.next() else { return };
         // Fails when submitting failed, which is reported there.
-        let _ended = updates.blocking_send(values);
+        let _ended = updates.blocking_send(Registration {
+            bindings: values.collect(),
+            ..Registration::of(state)
+        });
     };
     let report = openpgp::read_keyring(BufReader::new(file), at_s, each)?;
     Ok((report, people))
@@ -112,24 +121,4 @@ impl From<KeyringError> for Failure {
         let help = "what came before in the file was registered; correct the file and run again";
         Self::new(Exit::Local, "keyring", error, help)
     }
-}
-
-/// Tells the labels that are registered as wanted from those that are registered otherwise.
-async fn compare(
-    client: &Client<FileStore>,
-    taken: &BTreeMap<Label, VerifiedValue>,
-) -> Result<(u64, Vec<Label>), Failure> {
-    let labels: Vec<_> = taken.keys().cloned().collect();
-    let mut already = 0;
-    let mut conflicts = Vec::new();
-    for labels in labels.chunks(LOOKUP_BATCH_MAX) {
-        for lookup in client.lookup_batch(labels).await? {
-            let registered = lookup.newest().map(AccountVersion::value);
-            match registered == taken.get(lookup.label()) {
-                true => already += 1,
-                false => conflicts.push(lookup.label().clone()),
-            }
-        }
-    }
-    Ok((already, conflicts))
 }

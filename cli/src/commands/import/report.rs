@@ -1,15 +1,13 @@
-//! What an import came to.
+//! What the import of a keyring came to.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use candor::openpgp::{self, Tally};
-use candor_core::account::Label;
 use serde::Serialize;
 
 use super::People;
-use super::submit::Outcomes;
-use crate::output::{Exit, FAINT, GOOD, Report, WARN, paint};
+use super::registered::Registered;
+use crate::output::{Exit, FAINT, Report, paint};
 use crate::view::{write_field, write_title};
 
 /// What an import came to.
@@ -19,20 +17,10 @@ pub struct ImportReport {
     people: u64,
     devices: u64,
     addresses: u64,
-    /// Registered by this run, and visible to everybody.
-    registered: u64,
-    /// Registered by this run, in the log, but not cosigned yet.
-    committed: u64,
-    /// Registered before, as the keyring has it.
-    already_registered: u64,
-    /// Registered before with other content, which was left as it is.
-    conflicts: Vec<String>,
-    /// Refused by the server, by its code.
-    refused: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    registered: Registered,
     /// Left out of the keyring, by reason.
     skipped: Vec<Skipped>,
-    seconds: f64,
-    updates_per_second: f64,
 }
 
 /// Parts of the keyring that were left out for one reason.
@@ -44,14 +32,7 @@ struct Skipped {
 }
 
 impl ImportReport {
-    pub(super) fn new(
-        people: People,
-        read: &openpgp::Report,
-        outcomes: Outcomes,
-        already_registered: u64,
-        conflicts: Vec<Label>,
-        seconds: f64,
-    ) -> Self {
+    pub(super) fn new(people: People, read: &openpgp::Report, registered: Registered) -> Self {
         let all = &read.certificates;
         let parts = [
             ("certificates", all),
@@ -59,20 +40,13 @@ impl ImportReport {
             ("user ids", &read.user_ids),
         ];
         let skipped = parts.iter().flat_map(|(what, tally)| skipped(what, tally));
-        let answered = outcomes.visible + outcomes.committed + outcomes.taken.len() as u64;
         Self {
             certificates: all.accepted + all.skipped.values().sum::<u64>(),
             people: people.people,
             devices: people.devices,
             addresses: people.addresses,
-            registered: outcomes.visible,
-            committed: outcomes.committed,
-            already_registered,
-            conflicts: conflicts.iter().map(Label::to_string).collect(),
-            refused: outcomes.refused,
+            registered,
             skipped: skipped.collect(),
-            seconds,
-            updates_per_second: answered as f64 / seconds.max(f64::EPSILON),
         }
     }
 }
@@ -87,13 +61,7 @@ fn skipped(what: &'static str, tally: &Tally) -> impl Iterator<Item = Skipped> {
 
 impl Report for ImportReport {
     fn exit(&self) -> Exit {
-        if !self.refused.is_empty() || !self.conflicts.is_empty() {
-            Exit::Refused
-        } else if self.committed > 0 {
-            Exit::Temporary
-        } else {
-            Exit::Done
-        }
+        self.registered.exit()
     }
 
     fn text(&self, out: &mut String) -> fmt::Result {
@@ -113,33 +81,7 @@ impl Report for ImportReport {
             "hold",
             format_args!("{devices} devices, {addresses} addresses"),
         )?;
-        let registered = format!("{} addresses, visible to everybody", self.registered);
-        write_field(out, "registered", paint(GOOD, registered))?;
-        let rate = self.updates_per_second;
-        write_field(
-            out,
-            "took",
-            format_args!("{:.2} s, {rate:.0} updates a second", self.seconds),
-        )?;
-        if self.committed > 0 {
-            let committed = format!("{} addresses, not cosigned yet", self.committed);
-            write_field(out, "in the log", paint(WARN, committed))?;
-        }
-        if self.already_registered > 0 {
-            let already = format!("{} addresses, unchanged", self.already_registered);
-            write_field(out, "before", already)?;
-        }
-        for (code, count) in &self.refused {
-            write_field(
-                out,
-                "refused",
-                paint(WARN, format_args!("{count} addresses: {code}")),
-            )?;
-        }
-        for label in &self.conflicts {
-            let conflict = format!("{label} is registered with other content");
-            write_field(out, "conflict", paint(WARN, conflict))?;
-        }
+        self.registered.text(out)?;
         if !self.skipped.is_empty() {
             writeln!(out, "{}", paint(FAINT, "skipped"))?;
         }

@@ -1,9 +1,10 @@
 //! Submits many updates over one stream, a bounded number of them on their way.
 //!
-//! Every update is version 0 of its label, so submitting one twice can do no harm: the second time
-//! the server says that the version is there. What the server is too busy for is submitted again
-//! after a pause that doubles. The server takes a binding only to a state that is in the log, so a
-//! person's bindings are submitted once the state is answered.
+//! Every update says which version it becomes, so submitting one twice can do no harm: the second
+//! time the server says that the version is there, and it goes on after the greatest one. What the
+//! server is too busy for is submitted again after a pause that doubles. A version is submitted once
+//! the one before is answered. The server takes a binding only to a state that is in the log, so
+//! what depends on others waits until those are answered.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeFrom;
@@ -35,6 +36,27 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// How often an update is submitted at most: pauses of 64 s together.
 const ATTEMPTS_MAX: u32 = 9;
 
+/// What is to be registered of a label, and what leads to it.
+pub struct Registration {
+    /// Its versions, from the first on; not empty.
+    pub versions: VecDeque<VerifiedValue>,
+    /// First versions of other labels, submitted once these versions are answered.
+    pub bindings: Vec<VerifiedValue>,
+    /// Whether everything that came before has to be answered first.
+    pub waits: bool,
+}
+
+impl Registration {
+    /// Of a label that has one version.
+    pub fn of(value: VerifiedValue) -> Self {
+        Self {
+            versions: [value].into(),
+            bindings: Vec::new(),
+            waits: false,
+        }
+    }
+}
+
 /// What became of the updates.
 #[derive(Default)]
 pub struct Outcomes {
@@ -42,33 +64,33 @@ pub struct Outcomes {
     pub visible: u64,
     /// In the log; the witnesses' quorum was still missing.
     pub committed: u64,
-    /// Labels that had a version before, with what was to be registered.
+    /// Labels that had all versions before, with the last one that was to be registered.
     pub taken: BTreeMap<Label, VerifiedValue>,
-    /// Refused otherwise, by the server's code.
-    pub refused: BTreeMap<String, u64>,
+    /// Labels of which a version was refused otherwise, by the server's code.
+    pub refused: BTreeMap<String, Vec<Label>>,
 }
 
+/// A registration whose first remaining version is on its way.
 struct InFlight {
-    value: VerifiedValue,
+    registration: Registration,
+    version: u32,
     attempts: u32,
-    /// What is submitted after it.
-    bindings: Vec<VerifiedValue>,
 }
 
 struct Submission {
     requests: requests::Sender<SubmitUpdateRequest>,
     in_flight: HashMap<u64, InFlight>,
     ids: RangeFrom<u64>,
-    /// Bindings whose states were answered.
-    ready: VecDeque<VerifiedValue>,
+    /// What may be submitted now.
+    ready: VecDeque<Registration>,
     pauses: FuturesUnordered<BoxFuture<'static, u64>>,
     outcomes: Outcomes,
 }
 
-/// Submits all values of `people` as first versions: of each person the state first.
+/// Submits everything that is to be registered.
 pub async fn submit(
     profile: &Profile,
-    mut people: mpsc::Receiver<Vec<VerifiedValue>>,
+    mut registrations: mpsc::Receiver<Registration>,
     bar: &ProgressBar,
 ) -> Result<Outcomes, Failure> {
     // Holds all that is on its way, so there is always room.
@@ -82,22 +104,21 @@ pub async fn submit(
         pauses: FuturesUnordered::new(),
         outcomes: Outcomes::default(),
     };
-    let mut all_read = false;
-    while !(all_read && submission.is_done()) {
-        while submission.has_room()
-            && let Some(binding) = submission.ready.pop_front()
-        {
-            submission.begin(binding, Vec::new());
+    let (mut all_read, mut waiting) = (false, None);
+    while !(all_read && waiting.is_none() && submission.is_done()) {
+        if submission.is_done() {
+            submission.ready.extend(waiting.take());
         }
-        let has_room = submission.has_room();
+        while submission.has_room()
+            && let Some(registration) = submission.ready.pop_front()
+        {
+            submission.begin(registration);
+        }
+        let takes_more = submission.has_room() && waiting.is_none() && !all_read;
         tokio::select! {
-            values = people.recv(), if has_room && !all_read => match values {
-                Some(values) => {
-                    let mut values = values.into_iter();
-                    if let Some(state) = values.next() {
-                        submission.begin(state, values.collect());
-                    }
-                }
+            registration = registrations.recv(), if takes_more => match registration {
+                Some(registration) if registration.waits => waiting = Some(registration),
+                Some(registration) => submission.begin(registration),
                 None => all_read = true,
             },
             Some(id) = submission.pauses.next() => submission.send(id),
@@ -119,29 +140,30 @@ impl Submission {
         self.in_flight.is_empty() && self.ready.is_empty()
     }
 
-    fn begin(&mut self, value: VerifiedValue, bindings: Vec<VerifiedValue>) {
-        let id = self.ids.next().expect("fewer than 2^64 updates");
-        let update = InFlight {
-            value,
+    fn begin(&mut self, registration: Registration) {
+        self.go_on(InFlight {
+            registration,
+            version: 0,
             attempts: 0,
-            bindings,
-        };
+        });
+    }
+
+    fn go_on(&mut self, update: InFlight) {
+        let id = self.ids.next().expect("fewer than 2^64 updates");
         self.in_flight.insert(id, update);
         self.send(id);
     }
 
     fn send(&mut self, id: u64) {
-        let InFlight {
-            value, attempts, ..
-        } = self
-            .in_flight
-            .get_mut(&id)
-            .expect("only what is in flight is sent");
-        *attempts += 1;
+        let update = self.in_flight.get_mut(&id);
+        let update = update.expect("only what is in flight is sent");
+        update.attempts += 1;
+        let value = update.registration.versions.front();
+        let value = value.expect("a registration has a version");
         let request = SubmitUpdateRequest {
             request_id: id,
             label: value.label().as_str().to_owned(),
-            version: 0,
+            version: update.version,
             value: value.encode().into(),
         };
         // Fails only once the stream has ended, which its answers tell.
@@ -167,18 +189,45 @@ impl Submission {
             }));
             return Ok(());
         }
-        let update = self.in_flight.remove(&id).ok_or_else(malformed)?;
-        bar.inc(1);
-        self.ready.extend(update.bindings);
+        let mut update = self.in_flight.remove(&id).ok_or_else(malformed)?;
+        update.attempts = 0;
+        let versions = &mut update.registration.versions;
+        let left = versions.len();
+        let value = versions.pop_front().ok_or_else(malformed)?;
+        let submitted = update.version;
+        update.version = submitted.saturating_add(1);
         match outcome {
             Outcome::Visible(_) => outcomes.visible += 1,
             Outcome::Committed(_) => outcomes.committed += 1,
-            Outcome::Refused(refused) if refused.greatest_version.is_some() => {
-                outcomes
-                    .taken
-                    .insert(update.value.label().clone(), update.value);
+            Outcome::Refused(Refused {
+                greatest_version: Some(greatest),
+                ..
+            }) if greatest >= submitted => {
+                // Those up to there were registered before.
+                let mut last = value;
+                while greatest >= update.version
+                    && let Some(value) = versions.pop_front()
+                {
+                    last = value;
+                    update.version += 1;
+                }
+                if versions.is_empty() {
+                    outcomes.taken.insert(last.label().clone(), last);
+                }
             }
-            Outcome::Refused(refused) => *outcomes.refused.entry(refused.code).or_default() += 1,
+            Outcome::Refused(refused) => {
+                let refused = outcomes.refused.entry(refused.code).or_default();
+                refused.push(value.label().clone());
+                // What comes after it cannot be there before it.
+                versions.clear();
+            }
+        }
+        bar.inc((left - versions.len()) as u64);
+        if versions.is_empty() {
+            let bindings = update.registration.bindings.into_iter();
+            self.ready.extend(bindings.map(Registration::of));
+        } else {
+            self.go_on(update);
         }
         Ok(())
     }
