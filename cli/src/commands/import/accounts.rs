@@ -203,7 +203,7 @@ impl Report for AccountsReport {
         write_title(out, format_args!("{labels} labels of {origin}"))?;
         let held = format_args!("{versions} versions, as of {size} records");
         write_field(out, "hold", held)?;
-        self.registered.text(out)?;
+        self.registered.text(out, "versions", "labels")?;
         for label in &self.erased {
             let left_out = format_args!("{label} has erased versions: it has to register again");
             write_field(out, "left out", paint(WARN, left_out))?;

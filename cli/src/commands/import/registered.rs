@@ -73,9 +73,9 @@ impl Registered {
         }
     }
 
-    /// For people.
-    pub fn text(&self, out: &mut String) -> fmt::Result {
-        let registered = format!("{} versions, visible to everybody", self.registered);
+    /// For people, who call what is counted so.
+    pub fn text(&self, out: &mut String, versions: &str, labels: &str) -> fmt::Result {
+        let registered = format!("{} {versions}, visible to everybody", self.registered);
         write_field(out, "registered", paint(GOOD, registered))?;
         let rate = self.updates_per_second;
         write_field(
@@ -84,11 +84,11 @@ impl Registered {
             format_args!("{:.2} s, {rate:.0} updates a second", self.seconds),
         )?;
         if self.committed > 0 {
-            let committed = format!("{} versions, not cosigned yet", self.committed);
+            let committed = format!("{} {versions}, not cosigned yet", self.committed);
             write_field(out, "in the log", paint(WARN, committed))?;
         }
         if self.already_registered > 0 {
-            let already = format!("{} labels, unchanged", self.already_registered);
+            let already = format!("{} {labels}, unchanged", self.already_registered);
             write_field(out, "before", already)?;
         }
         for (code, labels) in &self.refused {

@@ -81,7 +81,7 @@ impl Report for ImportReport {
             "hold",
             format_args!("{devices} devices, {addresses} addresses"),
         )?;
-        self.registered.text(out)?;
+        self.registered.text(out, "addresses", "addresses")?;
         if !self.skipped.is_empty() {
             writeln!(out, "{}", paint(FAINT, "skipped"))?;
         }
