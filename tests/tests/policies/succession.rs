@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use candor_core::account::{AccountState, Label, VerifiedValue};
+use candor_core::account::{AccountLine, AccountState, Label, VerifiedValue};
 use candor_core::answer::HeadError;
 use candor_core::epoch::LogConfig;
 use candor_core::note::Policy;
@@ -130,4 +130,20 @@ async fn a_log_that_has_ended_says_so_and_names_its_successor() {
     assert_eq!(ledger.head().unwrap().size, size + 1);
     let report = fsck::check(&ledger, NonZeroU64::MIN, &mut |_| {}).unwrap();
     assert_eq!(report.count, 0);
+    drop((report, ledger));
+
+    // Its final backup has what the next log takes.
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (backup, accounts) = (path("backup"), path("accounts"));
+    let make = ["backup", "--config", &config, "--to", &backup];
+    run("candor-server", &make).unwrap();
+    let told = run(
+        "candor-server",
+        &["export", "--from", &backup, "--to", &accounts],
+    )
+    .unwrap();
+    assert!(told.contains("1 labels, 1 versions"), "{told}");
+    let lines = std::fs::read_to_string(&accounts).unwrap();
+    let line = AccountLine::parse(lines.lines().nth(1).unwrap()).unwrap();
+    assert_eq!((line.version, line.value), (0, Some(value)));
 }
