@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::map_response;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::HEADER_BYTES_MAX;
+use crate::unread;
 
 /// What one connection grants its peer.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,8 @@ pub struct Http2Limits {
     pub requests: u32,
     /// How often the peer is asked for a sign of life, and how long it may take to give one.
     pub ping: Duration,
+    /// How long the peer may leave an answer unread; it is given up then, or up to as much later.
+    pub patience: Duration,
     /// How long the connection lives, if that is limited.
     pub lifetime: Option<Duration>,
     /// How long the requests in flight may take once the connection is to close.
@@ -114,7 +118,11 @@ pub async fn serve_connection<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let requests = Requests(TaskTracker::new());
+    let requests = Requests {
+        tasks: TaskTracker::new(),
+        patience: limits.patience,
+    };
+    let router = router.layer(map_response(async |response| unread::watched(response)));
     let ended = {
         let connection = http2::Builder::new(requests.clone())
             .timer(TokioTimer::new())
@@ -143,24 +151,31 @@ where
             }
         }
     };
-    requests.0.close();
+    requests.tasks.close();
     // Each ends within its own time, now that it has nobody to answer.
-    requests.0.wait().await;
+    requests.tasks.wait().await;
     ended
 }
 
 /// The requests of one connection, which work on tasks of their own.
 #[derive(Clone)]
-struct Requests(TaskTracker);
+struct Requests {
+    tasks: TaskTracker,
+    patience: Duration,
+}
 
 impl<F> Executor<F> for Requests
 where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, request: F) {
-        self.0.spawn(request);
+        let request = unread::while_read(request, self.patience);
+        self.tasks.spawn(request);
     }
 }
+
+/// How long a peer may leave an answer unread, where nothing speaks for another time.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Most bytes of an answer that wait for the peer to read them.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
@@ -180,6 +195,7 @@ mod tests {
         let limits = Http2Limits {
             requests: 1,
             ping: Duration::from_millis(20),
+            patience: PATIENCE,
             lifetime: None,
             drain: Duration::ZERO,
         };

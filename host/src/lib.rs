@@ -50,3 +50,5 @@ pub mod space;
 pub mod tls;
 #[cfg(feature = "edge")]
 pub mod traces;
+#[cfg(feature = "edge")]
+mod unread;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use candor_core::limits::{ADD_CHECKPOINT_BYTES_MAX, LOG_SIZE_MAX};
 use candor_core::note::{AddCheckpoint, BodyError, SignedNote, encode_cosignatures};
 use candor_host::grpc::{self, within};
-use candor_host::http2::Http2Limits;
+use candor_host::http2::{Http2Limits, PATIENCE};
 use candor_host::listener::Listener;
 use candor_host::request::Port;
 use candor_proto::hashes_from_wire;
@@ -40,6 +40,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const LIMITS: Http2Limits = Http2Limits {
     requests: CALLS_MAX,
     ping: Duration::from_secs(30),
+    patience: PATIENCE,
     lifetime: Some(Duration::from_secs(3600)),
     drain: CALL_TIMEOUT,
 };

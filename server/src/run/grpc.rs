@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use candor_host::grpc;
-use candor_host::http2::Http2Limits;
+use candor_host::http2::{Http2Limits, PATIENCE};
 use candor_host::listener::Listener;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
@@ -50,6 +50,7 @@ pub(super) async fn serve(
     let limits = Http2Limits {
         requests: streams,
         ping: PING,
+        patience: PATIENCE,
         lifetime: Some(LIFETIME),
         drain: DRAIN,
     };

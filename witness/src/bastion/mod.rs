@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use candor_host::durable::{self, ReadError};
 use candor_host::http::bounded;
-use candor_host::http2::{self, Http2Limits, PREFACE, Prefaced};
+use candor_host::http2::{self, Http2Limits, PATIENCE, PREFACE, Prefaced};
 use candor_host::logging;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -50,6 +50,7 @@ fn limits() -> Http2Limits {
     Http2Limits {
         requests: REQUESTS_MAX,
         ping: of_requests.header_timeout,
+        patience: PATIENCE,
         lifetime: None,
         drain: of_requests.drain_timeout,
     }
