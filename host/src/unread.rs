@@ -1,9 +1,9 @@
 //! Giving up answers that their peer does not read.
 //!
-//! A peer may ask for much and then grant no room to send it (RFC 9113, section 6.9): the answer, in
-//! our memory, would wait as long as the connection lives. HTTP/2 asks an answer for more only when
-//! there is room, so an answer that gave a part and was not asked since is one that waits for its
-//! peer. One that waits for us, as streams do most of the time, was asked.
+//! A peer may ask for much and then grant no room to send it (RFC 9113, section 6.9): the answer,
+//! in our memory, would wait as long as the connection lives. HTTP/2 asks an answer for more only
+//! when there is room, so an answer that gave a part and was not asked since is one that waits for
+//! its peer. One that waits for us, as streams do most of the time, was asked.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,9 +2,9 @@
 //!
 //! Every update says which version it becomes, so submitting one twice can do no harm: the second
 //! time the server says that the version is there, and it goes on after the greatest one. What the
-//! server is too busy for is submitted again after a pause that doubles. A version is submitted once
-//! the one before is answered. The server takes a binding only to a state that is in the log, so
-//! what depends on others waits until those are answered.
+//! server is too busy for is submitted again after a pause that doubles. A version is submitted
+//! once the one before is answered. The server takes a binding only to a state that is in the log,
+//! so what depends on others waits until those are answered.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeFrom;

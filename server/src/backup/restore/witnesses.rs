@@ -48,9 +48,9 @@ impl Heard {
         })
     }
 
-    /// The newest signed head that they hold, or `published` if that is newer, if they are enough to
-    /// say what was signed: those who cosigned what they hold are a quorum, and there is no other
-    /// without them, so that nothing was published that none of them holds.
+    /// The newest signed head that they hold, or `published` if that is newer, if they are enough
+    /// to say what was signed: those who cosigned what they hold are a quorum, and there is no
+    /// other without them, so that nothing was published that none of them holds.
     pub(super) fn newest_of_quorum(
         &self,
         config: &Config,
