@@ -1,12 +1,14 @@
 """The chart: linted, rendered, held against Kubernetes' schemas, and its configuration run."""
 
 import re
+import socket
+import ssl
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DEPLOY, network, passes, tool, until_healthy
+from conftest import DEPLOY, PATIENCE_S, network, passes, tool, until_healthy
 
 helm = pytest.importorskip("helm_python", reason="there is no Helm for this machine")
 kubernetes = pytest.importorskip("kubernetes_validate", exc_type=ImportError)
@@ -36,6 +38,12 @@ ALERTS = """groups:
 
 ISSUER = {"public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "roles": ["update"]}
 
+WITNESS = {
+    "enabled": True,
+    "keysSecret": "witness-keys",
+    "config": 'name = "witness.example/w1"\n',
+}
+
 EVERYTHING = {
     "server": {
         **LEAST["server"],
@@ -48,9 +56,8 @@ EVERYTHING = {
         "service": {"type": "LoadBalancer", "annotations": {"example.org/a": "b"}},
     },
     "witness": {
-        "enabled": True,
-        "keysSecret": "witness-keys",
-        "config": 'name = "witness.example/w1"\n',
+        **WITNESS,
+        "tlsSecret": "witness-tls",
         "state": {"size": "1Gi", "storageClass": "fast"},
         "service": {"type": "NodePort", "annotations": {"example.org/a": "b"}},
     },
@@ -61,7 +68,7 @@ EVERYTHING = {
 }
 
 MAINTENANCE = {**EVERYTHING, "maintenance": True}
-WITNESS_ALONE = {"server": {"enabled": False}, "witness": EVERYTHING["witness"]}
+WITNESS_ALONE = {"server": {"enabled": False}, "witness": WITNESS}
 CASES = {
     "least": LEAST,
     "everything": EVERYTHING,
@@ -80,6 +87,11 @@ def render(values):
 
 def of_kind(resources, kind):
     return {thing["metadata"]["name"]: thing for thing in resources if thing["kind"] == kind}
+
+
+def volumes(pod):
+    """The volumes of a pod by name, without claims."""
+    return {volume["name"]: volume for volume in pod["volumes"]}
 
 
 @pytest.mark.parametrize("values", CASES.values(), ids=CASES.keys())
@@ -113,6 +125,7 @@ def test_values_and_schema_agree():
         ("propertyName 'x y'", {"server": {"settings": {"x y": 1}}}),
         ("/server/origin", {"server": {"origin": "a log"}}),
         ("/server/image/digest", {"server": {"image": {"repository": "a", "digest": "sha256:1"}}}),
+        ("/witness/tlsSecret", {"witness": {"tlsSecret": "a secret"}}),
         ("/server/store/engine", {"server": {"store": {"engine": "rocksdb"}}}),
         ("/networkPolicy/egressPorts/0", {"networkPolicy": {"egressPorts": [0]}}),
     ],
@@ -160,17 +173,43 @@ def test_witnesses_reach_a_log_that_is_not_ready():
     assert "publishNotReadyAddresses" not in services["demo-server"]["spec"]
 
 
-def test_what_speaks_tls_is_asked_over_tls():
-    for values, scheme in [(LEAST, "http"), (EVERYTHING, "https")]:
-        resources = render(values)
-        service = of_kind(resources, "Service")["demo-server-all"]
-        assert service["metadata"]["labels"]["candor/scrape"] == scheme
-        config = of_kind(resources, "ConfigMap")["demo-server"]["data"]["server.toml"]
-        assert ("plain_text" in tomllib.loads(config)) == (scheme == "http")
-        assert ("tls" in tomllib.loads(config)) == (scheme == "https")
-        pod = of_kind(resources, "StatefulSet")["demo-server"]["spec"]["template"]["spec"]
-        probe = pod["containers"][0]["readinessProbe"]["httpGet"]
-        assert probe["scheme"] == scheme.upper()
+@pytest.mark.parametrize(
+    ("part", "values", "scheme"),
+    [
+        ("server", LEAST, "http"),
+        ("server", EVERYTHING, "https"),
+        ("witness", WITNESS_ALONE, "http"),
+        ("witness", EVERYTHING, "https"),
+        # A value that is not there at all, as after an upgrade with the values of an older chart.
+        ("server", {"server": {**LEAST["server"], "tlsSecret": None}}, "http"),
+        ("witness", {**LEAST, "witness": {**WITNESS, "tlsSecret": None}}, "http"),
+    ],
+)
+def test_what_speaks_tls_is_asked_over_tls(part, values, scheme):
+    resources = render(values)
+    service = of_kind(resources, "Service")[f"demo-{part}-all"]
+    assert service["metadata"]["labels"]["candor/scrape"] == scheme
+    config = of_kind(resources, "ConfigMap")[f"demo-{part}"]["data"][f"{part}.toml"]
+    assert ("plain_text" in tomllib.loads(config)) == (scheme == "http")
+    assert ("tls" in tomllib.loads(config)) == (scheme == "https")
+    pod = of_kind(resources, "StatefulSet")[f"demo-{part}"]["spec"]["template"]["spec"]
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"]:
+        assert pod["containers"][0][probe]["httpGet"]["scheme"] == scheme.upper()
+    assert ("tls" in volumes(pod)) == (scheme == "https")
+
+
+def test_operators_are_told_of_plain_text():
+    def notes(values):
+        with helm.Chart.load(str(CHART)) as chart:
+            files = chart.render(values, name="demo", namespace="kt")
+        (text,) = [text for name, text in files.items() if name.endswith("NOTES.txt")]
+        return text
+
+    assert "plain text" not in notes(EVERYTHING)
+    assert notes(LEAST).count("plain text") == 1
+    assert notes(WITNESS_ALONE).count("plain text") == 1
+    witness_too = {**LEAST, "witness": WITNESS}
+    assert notes(witness_too).count("plain text") == 2
 
 
 def test_jobs_are_named_as_alerts_name_them():
@@ -199,25 +238,61 @@ def test_a_changed_configuration_starts_the_pod_again():
     assert annotations(LEAST) == annotations(LEAST) != annotations(policy)
 
 
+def mount(folder, files, mode):
+    """Puts files where a Secret is mounted, as kubelet does: links to files of a mode."""
+    data = folder / "..data"
+    data.mkdir()
+    for path in files:
+        (data / path.name).write_bytes(path.read_bytes())
+        (data / path.name).chmod(mode)
+        (folder / path.name).symlink_to(f"..data/{path.name}")
+
+
+def certificate(folder):
+    """What a Secret of type kubernetes.io/tls holds."""
+    folder.mkdir()
+    files = [folder / "tls.crt", folder / "tls.key"]
+    passes(
+        tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+        "-nodes", "-days", "2", "-subj", "/CN=kt.example", "-out", files[0], "-keyout", files[1],
+    )
+    return files
+
+
+def shown(address):
+    """The certificate that a listener shows; none if it speaks plain text."""
+    host, port = address.split(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as stream:
+        try:
+            with context.wrap_socket(stream) as shaken:
+                return ssl.DER_cert_to_PEM_cert(shaken.getpeercert(binary_form=True))
+        except (ssl.SSLError, ConnectionResetError):
+            return None
+
+
 class Pod:
     """The folders of a pod, and what its first container leaves in them."""
 
-    def __init__(self, folder, resources, name, secrets):
-        places = ["/etc/candor", "/secrets/keys", "/run/candor", "/var/lib/candor"]
+    def __init__(self, folder, resources, name, secrets, tls=()):
+        places = ["/etc/candor", "/etc/candor-tls", "/secrets/keys", "/run/candor"]
+        places.append("/var/lib/candor")
         self.places = {place: folder / place.strip("/").replace("/", "-") for place in places}
         self.places["/var/lib/candor-anchor"] = folder / "anchor"
         for place in self.places.values():
             place.mkdir(parents=True)
         for key, text in of_kind(resources, "ConfigMap")[name]["data"].items():
             (self.places["/etc/candor"] / key).write_text(self.local(text))
-        # As kubelet does: links to files that a group may read.
-        data = self.places["/secrets/keys"] / "..data"
-        data.mkdir()
-        for path in secrets:
-            (data / path.name).write_bytes(path.read_bytes())
-            (data / path.name).chmod(0o440)
-            (data.parent / path.name).symlink_to(f"..data/{path.name}")
+        mount(self.places["/secrets/keys"], secrets, 0o440)
         pod = of_kind(resources, "StatefulSet")[name]["spec"]["template"]["spec"]
+        if tls:
+            # Not for everybody: a program refuses the key otherwise.
+            mode = volumes(pod)["tls"]["secret"].get("defaultMode", 0o644)
+            mounts = pod["containers"][0]["volumeMounts"]
+            (place,) = [there["mountPath"] for there in mounts if there["name"] == "tls"]
+            mount(self.places[place], tls, mode)
         (container,) = pod["initContainers"]
         shell, flags, script = container["command"]
         passes(shell, flags, self.local(script))
@@ -231,39 +306,60 @@ class Pod:
         return text.replace("0.0.0.0", network() + "7")
 
 
-def test_the_servers_configuration_runs(tmp_path, programs, processes):
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+
+
+@TLS
+def test_the_servers_configuration_runs(tmp_path, programs, processes, tls):
     made = tmp_path / "made"
     passes(programs / "candor-server", "init", made, "--origin", "kt.example/1")
     settings = {"disk_reserve_mib": 64, "epoch_interval_ms": 200}
     server = {**LEAST["server"], "policy": (made / "policy.txt").read_text(), "settings": settings}
     tables = '[key]\nvrf = { kind = "file", path = "keys/vrf" }\n'
     access = {"anonymous": ["lookup", "metrics"], "issuers": [ISSUER]}
-    resources = render({"server": {**server, "access": access, "tables": tables}})
+    server |= {"access": access, "tables": tables, "tlsSecret": "log-tls" if tls else ""}
+    resources = render({"server": server})
     secrets = [made / "keys" / name for name in ["log-ed25519", "log-ml-dsa-44", "vrf"]]
-    pod = Pod(tmp_path / "pod", resources, "demo-server", secrets)
+    files = certificate(tmp_path / "tls") if tls else []
+    pod = Pod(tmp_path / "pod", resources, "demo-server", secrets, files)
     config = pod.config
     read = tomllib.loads(config.read_text())
     assert read["key"]["vrf"]["kind"] == "file"
     assert read["access"] == {"anonymous": access["anonymous"], "issuer": [ISSUER]}
     # What README.md has an operator do in a maintenance.
     (made / "store").rename(pod.places["/var/lib/candor"] / "store")
+    passes(programs / "candor-server", "check-config", "--config", config)
     command = [programs / "candor-server", "run", "--config", config]
     process = processes.start(*command, output=tmp_path / "server.log")
     ready = until_healthy(process, programs / "candor-server", "health", "--config", config)
     assert ready.startswith("ready")
+    shows = files[0].read_text() if tls else None
+    assert shown(read["http_listen"]) == shown(read["grpc_listen"]) == shows
     assert processes.stop() == [0]
     assert (pod.places["/var/lib/candor-anchor"] / "anchor").is_file()
 
 
-def test_the_witnesss_configuration_runs(tmp_path, programs, processes):
+@TLS
+def test_the_witnesss_configuration_runs(tmp_path, programs, processes, tls):
     made = tmp_path / "made"
+    log = tmp_path / "log"
+    passes(programs / "candor-server", "init", log, "--origin", "kt.example/1")
+    (key, *_) = re.findall(r"^log (\S+)", (log / "policy.txt").read_text(), re.M)
     passes(programs / "candor-witness", "init", made, "--name", "witness.example/w1")
-    resources = render(WITNESS_ALONE)
-    pod = Pod(tmp_path / "pod", resources, "demo-witness", (made / "keys").iterdir())
+    # Its last table is a log's, as in the file that `init` writes.
+    text = WITNESS["config"] + f'[[log]]\nvkeys = ["{key}"]\n'
+    witness = {**WITNESS, "config": text, "tlsSecret": "witness-tls" if tls else ""}
+    resources = render({"server": {"enabled": False}, "witness": witness})
+    files = certificate(tmp_path / "tls") if tls else []
+    pod = Pod(tmp_path / "pod", resources, "demo-witness", (made / "keys").iterdir(), files)
     (made / "state/anchor").rename(pod.places["/var/lib/candor-anchor"] / "anchor")
     (made / "state").rename(pod.places["/var/lib/candor"] / "state")
     config = pod.config
+    passes(programs / "candor-witness", "check-config", "--config", config)
     command = [programs / "candor-witness", "run", "--config", config]
     process = processes.start(*command, output=tmp_path / "witness.log")
     until_healthy(process, programs / "candor-witness", "health", "--config", config)
+    read = tomllib.loads(config.read_text())
+    shows = files[0].read_text() if tls else None
+    assert shown(read["http"]) == shown(read["grpc"]) == shows
     assert processes.stop() == [0]
