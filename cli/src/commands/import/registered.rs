@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use candor_core::account::Label;
-use candor_sdk::{AccountVersion, Client, FileStore, LOOKUP_BATCH_MAX};
+use candor_sdk::{AccountVersion, Client, Error, FileStore, LOOKUP_BATCH_MAX, Lookup};
 use serde::Serialize;
 
-use super::submit::Outcomes;
+use super::submit::{ATTEMPTS_MAX, Outcomes, PAUSE};
 use crate::failure::Failure;
 use crate::output::{Exit, GOOD, WARN, paint};
 use crate::view::write_field;
@@ -40,7 +40,7 @@ impl Registered {
         let mut already_registered = 0;
         let mut conflicts = Vec::new();
         for labels in labels.chunks(LOOKUP_BATCH_MAX) {
-            for lookup in client.lookup_batch(labels).await? {
+            for lookup in look_up(client, labels).await? {
                 let registered = lookup.newest().map(AccountVersion::value);
                 match registered == outcomes.taken.get(lookup.label()) {
                     true => already_registered += 1,
@@ -101,5 +101,19 @@ impl Registered {
             write_field(out, "conflict", paint(WARN, conflict))?;
         }
         Ok(())
+    }
+}
+
+/// Looks labels up, within the limits that lookups have: after a pause that doubles.
+async fn look_up(client: &Client<FileStore>, labels: &[Label]) -> Result<Vec<Lookup>, Failure> {
+    let mut attempt = 0;
+    loop {
+        match client.lookup_batch(labels).await {
+            Err(Error::Overloaded) if attempt < ATTEMPTS_MAX => {
+                tokio::time::sleep(PAUSE * (1 << attempt)).await;
+                attempt += 1;
+            }
+            found => return Ok(found?),
+        }
     }
 }

@@ -30,11 +30,11 @@ use crate::profile::Profile;
 /// Updates on their way at once: a few epochs' worth, half of what the server takes of a stream.
 const IN_FLIGHT_MAX: usize = 2048;
 
-/// First pause before an update is submitted again.
-const PAUSE: Duration = Duration::from_millis(250);
+/// First pause before something is asked again.
+pub const PAUSE: Duration = Duration::from_millis(250);
 
-/// How often an update is submitted at most: pauses of 64 s together.
-const ATTEMPTS_MAX: u32 = 9;
+/// How often something is asked at most: pauses of 64 s together.
+pub const ATTEMPTS_MAX: u32 = 9;
 
 /// What is to be registered of a label, and what leads to it.
 pub struct Registration {
