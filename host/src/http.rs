@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::{Extension, Router};
+use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -19,6 +19,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::closing::{Lingering, announced};
 use crate::listener::{Accepted, Listener, Places};
 
 /// What one listener grants its peers.
@@ -72,7 +73,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: CancellationToken,
 ) {
-    let router = bounded(router, limits);
+    let router = bounded(router, limits).layer(middleware::from_fn(announced));
     let serve = |accepted| serve_connection(accepted, router.clone(), limits, shutdown.clone());
     listener.serve_each(&shutdown, serve).await;
 }
@@ -107,7 +108,7 @@ async fn serve_connection(
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(
-            TokioIo::new(connected.stream),
+            TokioIo::new(Lingering::new(connected.stream)),
             TowerToHyperService::new(router),
         );
     let mut connection = pin!(connection);
@@ -260,6 +261,39 @@ mod tests {
                 "{body}: {answer}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn connection_whose_request_is_not_read_is_announced_to_close() {
+        let server = Server::start(PATIENT).await;
+        let answer = server
+            .ask(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n0123456789a")
+            .await;
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nok")
+            .await
+            .unwrap();
+        stream.write_all(GET).await.unwrap();
+        read_ok(&mut stream).await;
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_while_sending_can_read_why() {
+        let server = Server::start(PATIENT).await;
+        let mut stream = server.connect().await;
+        stream
+            .write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1048576\r\n\r\n")
+            .await
+            .unwrap();
+        for _ in 0..16 {
+            stream.write_all(&[b'a'; 64 << 10]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let answer = read_to_end(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     }
 
     #[tokio::test]
