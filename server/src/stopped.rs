@@ -44,12 +44,27 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// Takes a log's lock and opens its store.
+    /// Takes a log's lock and opens its store. Every key that it signs with is there.
     ///
     /// # Errors
     ///
     /// [`StoppedError`].
     pub fn open(config: &Config) -> Result<Self, StoppedError> {
+        let stopped = Self::open_with_some_keys(config)?;
+        let there = stopped.keys.signer.keys();
+        let mut signing = stopped.identity.signing.iter();
+        match signing.find(|key| !there.contains(key)) {
+            Some(key) => Err(StoppedError::NoKey(key.to_string())),
+            None => Ok(stopped),
+        }
+    }
+
+    /// The same, with as many of the keys as are there; one has signed the newest head.
+    ///
+    /// # Errors
+    ///
+    /// [`StoppedError`].
+    pub fn open_with_some_keys(config: &Config) -> Result<Self, StoppedError> {
         let keys = LogKeys::open(config.keyring().loader(), &config.origin)?;
         let anchor = Anchor::open(&config.anchor, keys.signer.verifier())?;
         // Without a reserve: what is written is small.
@@ -60,10 +75,6 @@ impl Stopped {
         let ledger = Ledger::new(config.engine.open(&options)?, 0);
         let identity = ledger.identity()?.as_deref().and_then(Identity::decode);
         let identity = identity.ok_or(LedgerError::Damaged { table: "meta" })?;
-        let there = keys.signer.keys();
-        if let Some(key) = identity.signing.iter().find(|key| !there.contains(key)) {
-            return Err(StoppedError::NoKey(key.to_string()));
-        }
         Ok(Self {
             ledger,
             identity,

@@ -23,7 +23,7 @@ enum Step {
     /// Says what the rotation waits for. The server may run.
     Status(Place),
     /// Has the log sign with the next keys alone, from its next start on. Refused as long as a
-    /// witness would refuse. The server must be stopped.
+    /// witness would refuse. The keys before need not be there. The server must be stopped.
     Finish {
         #[command(flatten)]
         place: Place,
@@ -31,10 +31,25 @@ enum Step {
         /// witness.
         #[arg(long)]
         revoke: bool,
-        /// A witness, by its address in the policy, that is not waited for; may be repeated.
-        #[arg(long, value_name = "URL")]
-        without_witness: Vec<String>,
+        #[command(flatten)]
+        witnesses: Witnesses,
     },
+    /// Gives the rotation up: has the log sign with the keys before alone, from its next start on.
+    /// Refused as long as a witness would refuse, or policy.txt lists the next keys, which need not
+    /// be there. The server must be stopped.
+    Cancel {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        witnesses: Witnesses,
+    },
+}
+
+#[derive(Args)]
+struct Witnesses {
+    /// A witness, by its address in the policy, that is not waited for; may be repeated.
+    #[arg(long, value_name = "URL")]
+    without_witness: Vec<String>,
 }
 
 #[derive(Args)]
@@ -80,8 +95,9 @@ pub fn perform(arguments: Arguments) -> Result<(), String> {
         Step::Finish {
             place,
             revoke,
-            without_witness: without,
+            witnesses,
         } => {
+            let without = witnesses.without_witness;
             let ending = Ending { revoke, without };
             let old = runtime.block_on(rotation::finish(&place.read()?, &ending));
             println!("From its next start on the log does not sign any more with:");
@@ -93,6 +109,16 @@ pub fn perform(arguments: Arguments) -> Result<(), String> {
             println!("     in the table [key]. The server starts before, after and in between.");
             println!("  2. Start the server.");
             println!("  3. Take the old keys off policies and the configurations of witnesses.");
+        }
+        Step::Cancel { place, witnesses } => {
+            let config = place.read()?;
+            let next = runtime.block_on(rotation::cancel(&config, &witnesses.without_witness));
+            println!("From its next start on the log does not sign any more with:");
+            print_keys(&next.map_err(told)?);
+            println!("\nNext:");
+            println!("  1. Move the next keys away, or take their lines off the table [key].");
+            println!("  2. Start the server.");
+            println!("  3. Take them off the policies of devices and auditors, and off witnesses.");
         }
     }
     Ok(())

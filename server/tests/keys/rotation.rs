@@ -210,3 +210,106 @@ async fn revoked_keys_are_not_the_logs_any_more() {
     );
     assert!(is_other, "{error}");
 }
+
+fn lose(path: &Path, name: &str) {
+    std::fs::remove_file(read(path).keys.join(name)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_given_up_with_or_without_the_next_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, old) = create(directory.path());
+    assert_eq!(signs(&path, &old).await, [true, true]);
+    let identity = || Ledger::new(open(&path), 0).identity().unwrap();
+    let before = identity();
+    let not_begun = rotation::cancel(&read(&path), &[]).await;
+    assert!(matches!(not_begun, Err(RotationError::NotBegun)));
+
+    let next = begin(&path, &old).await;
+    let both = [&old[..], &next].concat();
+    assert_eq!(signs(&path, &both).await, [true; 4]);
+    // Whoever has this policy would refuse what the log signed then.
+    write_policy(&path, &next);
+    let refused_by_policy = rotation::cancel(&read(&path), &[]).await;
+    assert!(
+        matches!(&refused_by_policy, Err(RotationError::NotYet(missing)) if missing.len() == 1),
+        "{refused_by_policy:?}"
+    );
+    // And with this one the server would not start.
+    write_policy(&path, &both);
+    let policy = rotation::cancel(&read(&path), &[]).await;
+    assert!(matches!(policy, Err(RotationError::Start(_))), "{policy:?}");
+    write_policy(&path, &old);
+    assert_eq!(rotation::cancel(&read(&path), &[]).await.unwrap(), next);
+    assert_eq!(identity(), before);
+    assert_eq!(signs(&path, &both).await, [true, true, false, false]);
+    let again = rotation::cancel(&read(&path), &[]).await;
+    assert!(matches!(again, Err(RotationError::NotBegun)), "{again:?}");
+
+    // It may begin again with the same keys, and end without one of them.
+    assert_eq!(rotation::begin(&read(&path)).unwrap(), next);
+    assert_eq!(signs(&path, &both).await, [true; 4]);
+    lose(&path, "log-ml-dsa-44-next");
+    let without = refused(&path).await;
+    assert!(
+        matches!(without, RunError::Recovery(RecoveryError::OtherLog)),
+        "{without}"
+    );
+    let finished = rotation::finish(&read(&path), &Ending::default()).await;
+    assert!(
+        matches!(
+            finished,
+            Err(RotationError::Stopped(StoppedError::NoKey(_)))
+        ),
+        "{finished:?}"
+    );
+    assert_eq!(rotation::cancel(&read(&path), &[]).await.unwrap(), next);
+    assert_eq!(identity(), before);
+    assert_eq!(signs(&path, &both).await, [true, true, false, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_finished_without_the_keys_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, old) = create(directory.path());
+    assert_eq!(signs(&path, &old).await, [true, true]);
+    let next = begin(&path, &old).await;
+    let both = [&old[..], &next].concat();
+    write_policy(&path, &both);
+    let keys = read(&path).keys;
+    let place = |name: &str| (keys.join(name), directory.path().join(name));
+    let names = ["log-ed25519", "log-ml-dsa-44"];
+    let hide = || {
+        names
+            .map(place)
+            .map(|(from, to)| std::fs::rename(from, to).unwrap())
+    };
+    let show = || {
+        names
+            .map(place)
+            .map(|(to, from)| std::fs::rename(from, to).unwrap())
+    };
+
+    // No head by the next keys is out: without those before nobody could tell whose log it is.
+    hide();
+    let early = rotation::finish(&read(&path), &Ending::default()).await;
+    assert!(
+        matches!(early, Err(RotationError::Stopped(StoppedError::Anchor(_)))),
+        "{early:?}"
+    );
+    show();
+    assert_eq!(signs(&path, &both).await, [true; 4]);
+    hide();
+    refused(&path).await;
+    let cancelled = rotation::cancel(&read(&path), &[]).await;
+    assert!(
+        matches!(
+            cancelled,
+            Err(RotationError::Stopped(StoppedError::NoKey(_)))
+        ),
+        "{cancelled:?}"
+    );
+    let finished = rotation::finish(&read(&path), &Ending::default()).await;
+    assert_eq!(finished.unwrap(), old);
+    assert_eq!(signs(&path, &both).await, [false, false, true, true]);
+}
