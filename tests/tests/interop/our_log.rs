@@ -6,7 +6,7 @@ use candor_core::account::{AccountState, Label, VerifiedValue};
 use candor_system::process::{PATIENCE, free_address};
 use candor_system::system::{ORIGIN, System, edit};
 
-use crate::tools::{Agent, cosigners, find, get, output, run, start};
+use crate::tools::{Agent, cosigners, find, find_of_system, get, output, run, start};
 
 /// The root of an empty tree: SHA-256 of nothing.
 const EMPTY_TREE: &str = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
@@ -32,7 +32,7 @@ fn verifier_key(log: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn litewitness_cosigns_our_log_beside_our_own_witness() {
-    let [Some(litewitness), Some(sqlite)] = ["litewitness", "sqlite3"].map(find) else {
+    let (Some(litewitness), Some(sqlite)) = (find("litewitness"), find_of_system("sqlite3")) else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();

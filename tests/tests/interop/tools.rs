@@ -6,15 +6,22 @@ use std::process::{Command, Output, Stdio};
 use candor_core::note::{Policy, SignedNote};
 use candor_system::process::{Process, http};
 
-/// Where a program is: where `make interop` installs them, or where the system has its own. Says so
-/// if it is not there.
+/// Where `make interop` installed a program; says so if it did not. What else has that name on a
+/// system, as the checker of file systems has, is another program.
 pub fn find(name: &str) -> Option<PathBuf> {
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop/bin");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/interop/bin");
+    first(name, [folder])
+}
+
+/// Where the system has a program; says so if it does not.
+pub fn find_of_system(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(installed).chain(std::env::split_paths(&path));
-    let found = folders
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file());
+    first(name, std::env::split_paths(&path))
+}
+
+fn first(name: &str, folders: impl IntoIterator<Item = PathBuf>) -> Option<PathBuf> {
+    let mut paths = folders.into_iter().map(|folder| folder.join(name));
+    let found = paths.find(|path| path.is_file());
     if found.is_none() {
         println!("skipped: {name} is not installed; `make interop` installs what it can");
     }
