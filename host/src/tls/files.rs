@@ -1,4 +1,5 @@
-//! The files of TLS: a chain of certificates, its key, and who signs certificates of clients.
+//! The files of TLS: a chain of certificates, its key, who signs certificates of clients, and which
+//! of those are withdrawn.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{ConfigBuilder, ServerConfig};
 use schemars::JsonSchema;
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::durable::{self, ReadError};
 
-/// Longest file in bytes: some hundred certificates.
+/// Longest file in bytes: some hundred certificates, some thousand withdrawn ones.
 const FILE_BYTES_MAX: usize = 256 << 10;
 
 /// Why the files of TLS cannot be used. The operator is at fault, unless it says otherwise.
@@ -61,6 +62,15 @@ pub enum TlsFileError {
         /// What is wrong.
         source: VerifierBuilderError,
     },
+    /// A file holds no revocation list, or something that is none.
+    #[error("{} is not a file of PEM certificate revocation lists", path.display())]
+    Revocations {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There are lists of withdrawn certificates, and nobody is asked for one.
+    #[error("client_revocations needs client_authorities")]
+    NoAuthorities,
     /// TLS itself could not be set up: a bug.
     #[error(transparent)]
     Setup(#[from] rustls::Error),
@@ -78,6 +88,10 @@ pub struct TlsFiles {
     /// PEM file of the authorities whose certificates clients may show. Without it no client is
     /// asked for one.
     pub client_authorities: Option<PathBuf>,
+    /// PEM file of the certificate revocation lists of `client_authorities`, and of every authority
+    /// between these and a client: a certificate of one that has no list here is refused. A list
+    /// counts for as long as it is here, also after its next update was due.
+    pub client_revocations: Option<PathBuf>,
 }
 
 /// What the files held. The bytes are compared to see whether they changed.
@@ -86,6 +100,7 @@ pub(super) struct Contents {
     certificate: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
     client_authorities: Option<Vec<u8>>,
+    client_revocations: Option<Vec<u8>>,
 }
 
 impl TlsFiles {
@@ -95,8 +110,10 @@ impl TlsFiles {
             certificate,
             key,
             client_authorities,
+            client_revocations,
         } = self;
-        for path in [certificate, key].into_iter().chain(client_authorities) {
+        let of_clients = client_authorities.iter_mut().chain(client_revocations);
+        for path in [certificate, key].into_iter().chain(of_clients) {
             *path = directory.join(&*path);
         }
     }
@@ -118,13 +135,12 @@ impl TlsFiles {
             let path = self.key.clone();
             return Err(TlsFileError::Exposed { path });
         }
-        let authorities = self.client_authorities.as_deref();
+        let read = |path: &Path| durable::read_bounded(path, FILE_BYTES_MAX);
         Ok(Contents {
-            certificate: durable::read_bounded(&self.certificate, FILE_BYTES_MAX)?,
+            certificate: read(&self.certificate)?,
             key,
-            client_authorities: authorities
-                .map(|path| durable::read_bounded(path, FILE_BYTES_MAX))
-                .transpose()?,
+            client_authorities: self.client_authorities.as_deref().map(read).transpose()?,
+            client_revocations: self.client_revocations.as_deref().map(read).transpose()?,
         })
     }
 
@@ -140,9 +156,14 @@ impl TlsFiles {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
-        let builder = match (&self.client_authorities, &contents.client_authorities) {
-            (Some(path), Some(pem)) => with_clients(builder, provider, path, pem)?,
-            _ => builder.with_no_client_auth(),
+        let authorities = with_path(&self.client_authorities, &contents.client_authorities);
+        let revocations = with_path(&self.client_revocations, &contents.client_revocations);
+        let builder = match (authorities, revocations) {
+            (Some(authorities), revocations) => {
+                with_clients(builder, provider, authorities, revocations)?
+            }
+            (None, Some(_)) => return Err(TlsFileError::NoAuthorities),
+            (None, None) => builder.with_no_client_auth(),
         };
         let config = builder.with_single_cert(chain.clone(), key);
         let mut config = config.map_err(|source| TlsFileError::Mismatch {
@@ -162,13 +183,20 @@ impl TlsFiles {
 type WantsVerifier = ConfigBuilder<ServerConfig, rustls::WantsVerifier>;
 type WantsCertificate = ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>;
 
+/// A file: where it is, and what it held.
+type File<'a> = (&'a Path, &'a [u8]);
+
+fn with_path<'a>(path: &'a Option<PathBuf>, held: &'a Option<Vec<u8>>) -> Option<File<'a>> {
+    path.as_deref().zip(held.as_deref())
+}
+
 /// Asks clients for a certificate. One that shows none connects all the same: what it may do is
-/// decided for each request.
+/// decided for each request. One that shows a withdrawn one does not.
 fn with_clients(
     builder: WantsVerifier,
     provider: Arc<rustls::crypto::CryptoProvider>,
-    path: &Path,
-    pem: &[u8],
+    (path, pem): File<'_>,
+    revocations: Option<File<'_>>,
 ) -> Result<WantsCertificate, TlsFileError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path, pem)? {
@@ -176,12 +204,20 @@ fn with_clients(
         let path = path.to_owned();
         added.map_err(|_| TlsFileError::Certificates { path })?;
     }
+    let lists = revocations.map(|(path, pem)| revocation_lists(path, pem));
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .with_crls(lists.transpose()?.unwrap_or_default())
         .allow_unauthenticated()
         .build();
-    let verifier = verifier.map_err(|source| TlsFileError::Authorities {
-        path: path.to_owned(),
-        source,
+    let verifier = verifier.map_err(|source| match (source, revocations) {
+        (VerifierBuilderError::InvalidCrl(_), Some((path, _))) => {
+            let path = path.to_owned();
+            TlsFileError::Revocations { path }
+        }
+        (source, _) => TlsFileError::Authorities {
+            path: path.to_owned(),
+            source,
+        },
     })?;
     Ok(builder.with_client_cert_verifier(verifier))
 }
@@ -191,4 +227,14 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     let certificates = certificates.ok().filter(|chain| !chain.is_empty());
     let path = path.to_owned();
     certificates.ok_or(TlsFileError::Certificates { path })
+}
+
+fn revocation_lists(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsFileError> {
+    let lists = CertificateRevocationListDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let lists = lists.ok().filter(|lists| !lists.is_empty());
+    let path = path.to_owned();
+    lists.ok_or(TlsFileError::Revocations { path })
 }

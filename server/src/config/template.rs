@@ -86,11 +86,13 @@ disk_reserve_mib = 1024
 # "witness.example" = 60
 
 # Certificates of both listeners, in PEM. Changed files are taken up within seconds. With
-# client_authorities, clients may show certificates of these; see [[access.client]].
+# client_authorities, clients may show certificates of these; see [[access.client]]. Those in the
+# lists of client_revocations are refused.
 # [tls]
 # certificate = "tls/chain.pem"
 # key = "tls/key.pem"
 # client_authorities = "tls/clients.pem"
+# client_revocations = "tls/crls.pem"
 
 # Who may do what. The roles: lookup (newest versions), monitor (older ones too), audit (the audit
 # feed), update, metrics (/metrics). Everybody may do what is listed here: take out what is not

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candor_core::crypto::Ed25519SecretKey;
 use candor_host::key_file::{self, KeyKind};
 use candor_host::listener::Peer;
-use candor_host::tls::{Certificates, Protocol};
+use candor_host::tls::{Certificates, Protocol, TlsFiles};
 use candor_proto::v1;
 use candor_proto::v1::audit_client::AuditClient;
 use candor_proto::v1::directory_client::DirectoryClient;
@@ -232,6 +232,61 @@ async fn certificates_say_who_may_and_are_renewed_while_it_runs() {
     ended.await.unwrap().unwrap();
 }
 
+#[tokio::test]
+async fn withdrawn_certificates_are_refused_without_a_restart() {
+    let site = Site::new();
+    let (authority, strangers) = (Authority::new(), Authority::new());
+    let directory = site.config.parent().unwrap().to_owned();
+    let lists = directory.join("withdrawn.pem");
+    std::fs::write(&lists, authority.withdrawn(&[])).unwrap();
+    let mut config = site.config();
+    let files = files(&directory, &authority.server(), &authority);
+    config.tls = Some(TlsFiles {
+        client_revocations: Some(lists.clone()),
+        ..files
+    });
+    config.access.anonymous = vec![Role::Lookup];
+    config.access.client = vec![ClientTable {
+        name: "registrar.example".to_owned(),
+        roles: vec![Role::Update],
+    }];
+    let (running, shutdown) = run(config).await;
+    let grpc = running.grpc_address;
+    let ended = tokio::spawn(running.finish());
+    let bare = connect(grpc, &authority, None).await.unwrap();
+    published(&bare, None).await;
+    let names = ["registrar.example"; 2];
+    let [stolen, kept] = names.map(|name| authority.client(name));
+    let is_known = async |client| {
+        let Ok(channel) = connect(grpc, &authority, Some(client)).await else {
+            return false;
+        };
+        let answers = ask_all(&channel, None).await;
+        let updates = answers
+            .iter()
+            .any(|(role, answer)| *role == Role::Update && answer.is_ok());
+        // Who is refused is not served as somebody without a certificate either.
+        assert!(updates || answers.iter().all(|(_, answer)| answer.is_err()));
+        updates
+    };
+    assert!(is_known(&stolen).await && is_known(&kept).await);
+
+    std::fs::write(&lists, authority.withdrawn(&[&stolen])).unwrap();
+    while is_known(&stolen).await {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert!(is_known(&kept).await);
+    // Without the list of its authority nobody can tell whether a certificate is withdrawn.
+    std::fs::write(&lists, strangers.withdrawn(&[])).unwrap();
+    while is_known(&kept).await {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let bare = connect(grpc, &authority, None).await.unwrap();
+    assert_eq!(ask_all(&bare, None).await[0].1, Ok(()));
+    shutdown.cancel();
+    ended.await.unwrap().unwrap();
+}
+
 /// A request over TLS, and the answer to the end.
 async fn https(address: std::net::SocketAddr, authority: &Authority, path: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -289,6 +344,27 @@ fn files_that_cannot_serve_are_refused() {
     write_key(&files.key, "no key", 0o600);
     assert!(check().contains("PEM secret key"));
     write_key(&files.key, &key, 0o600);
+    let revoking = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        TlsFiles {
+            client_revocations: Some(path),
+            ..files.clone()
+        }
+    };
+    let lists = revoking("lists.pem", &authority.withdrawn(&[&other]));
+    lists.check().unwrap();
+    let nobody_asked = TlsFiles {
+        client_authorities: None,
+        ..lists
+    };
+    let refused = nobody_asked.check().unwrap_err().to_string();
+    assert!(refused.contains("needs client_authorities"), "{refused}");
+    let damaged = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    for text in ["", damaged, &authority.pem()] {
+        let refused = revoking("none.pem", text).check().unwrap_err().to_string();
+        assert!(refused.contains("revocation lists"), "{refused}");
+    }
     std::fs::write(&files.certificate, "").unwrap();
     assert!(check().contains("PEM certificates"));
 }

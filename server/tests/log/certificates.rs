@@ -1,11 +1,13 @@
 //! An authority with certificates for a server and its clients.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use candor_host::tls::TlsFiles;
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
-    IsCa, KeyPair,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams,
+    CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams,
+    SerialNumber, date_time_ymd,
 };
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -14,6 +16,8 @@ use super::harness::LONG;
 /// The name by which clients know the server.
 pub const SERVER_NAME: &str = "kt.example";
 
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
 /// Who signs certificates.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -21,6 +25,7 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub struct Certified {
     pub certificate: String,
     pub key: String,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -46,12 +51,35 @@ impl Authority {
     fn certified(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> Certified {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         params.extended_key_usages = vec![purpose];
+        let serial = SerialNumber::from(NEXT_SERIAL.fetch_add(1, Ordering::Relaxed));
+        params.serial_number = Some(serial.clone());
         let key = KeyPair::generate().unwrap();
         let certificate: Certificate = params.signed_by(&key, &self.0).unwrap();
         Certified {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
+            serial,
         }
+    }
+
+    /// The list that these of its certificates are withdrawn, in PEM.
+    pub fn withdrawn(&self, certificates: &[&Certified]) -> String {
+        let revoked = certificates.iter().map(|certified| RevokedCertParams {
+            serial_number: certified.serial.clone(),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2026, 1, 1),
+            // Long ago: a list that was not renewed still counts.
+            next_update: date_time_ymd(2026, 1, 2),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
     }
 }
 
@@ -84,6 +112,7 @@ pub fn files(directory: &Path, server: &Certified, clients: &Authority) -> TlsFi
         certificate,
         key,
         client_authorities: Some(authorities),
+        client_revocations: None,
     }
 }
 
