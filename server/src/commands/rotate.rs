@@ -100,8 +100,7 @@ pub fn perform(arguments: Arguments) -> Result<(), String> {
             let without = witnesses.without_witness;
             let ending = Ending { revoke, without };
             let old = runtime.block_on(rotation::finish(&place.read()?, &ending));
-            println!("From its next start on the log does not sign any more with:");
-            print_keys(&old.map_err(told)?);
+            print_dropped(&old.map_err(told)?);
             println!("\nNext:");
             println!(
                 "  1. Put the next keys in the place of these: rename the files, or the lines"
@@ -113,8 +112,7 @@ pub fn perform(arguments: Arguments) -> Result<(), String> {
         Step::Cancel { place, witnesses } => {
             let config = place.read()?;
             let next = runtime.block_on(rotation::cancel(&config, &witnesses.without_witness));
-            println!("From its next start on the log does not sign any more with:");
-            print_keys(&next.map_err(told)?);
+            print_dropped(&next.map_err(told)?);
             println!("\nNext:");
             println!("  1. Move the next keys away, or take their lines off the table [key].");
             println!("  2. Start the server.");
@@ -122,6 +120,12 @@ pub fn perform(arguments: Arguments) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[allow(clippy::print_stdout)]
+fn print_dropped(keys: &[VerifierKey]) {
+    println!("From its next start on the log does not sign any more with:");
+    print_keys(keys);
 }
 
 #[allow(clippy::print_stdout)]

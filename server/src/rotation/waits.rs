@@ -32,7 +32,8 @@ pub async fn progress(config: &Config) -> Result<Progress, RotationError> {
     let keys = keys.map_err(StoppedError::from)?;
     let next = keys.next.clone();
     if next.len() != NEXT_KEY_SLOTS.len() {
-        let missing = vec!["the two next keys are not both there: nothing is begun".to_owned()];
+        let what = "the two next keys are not both there: begin, or cancel if one was lost";
+        let missing = vec![what.to_owned()];
         return Ok(Progress { next, missing });
     }
     let stays = Stays::new(config, "next", &next);
