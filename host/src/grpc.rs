@@ -6,28 +6,28 @@
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Router};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::http2::{self, Http2Limits, PREFACE, Prefaced};
+use crate::http2::{self, Answers, Http2Limits, PREFACE, Prefaced};
 use crate::listener::{Accepted, Connection, Listener};
 
 /// How long a peer may take to say that it speaks HTTP/2.
 pub const PREFACE_TIME: Duration = Duration::from_secs(10);
 
-/// Serves `router` to whoever connects to `listener`, until `shutdown` is cancelled and the calls
+/// Has `service` answer whoever connects to `listener`, until `shutdown` is cancelled and the calls
 /// in flight are answered. Requests carry the extension [`crate::listener::Peer`].
 pub async fn serve(
     listener: Listener,
-    router: Router,
+    service: impl Answers,
     limits: Http2Limits,
     shutdown: CancellationToken,
 ) {
-    let serve = |accepted| serve_connection(accepted, router.clone(), limits, shutdown.clone());
+    let serve = |accepted| serve_connection(accepted, service.clone(), limits, shutdown.clone());
     listener.serve_each(&shutdown, serve).await;
 }
 
@@ -54,7 +54,7 @@ pub fn late() -> Response {
 
 async fn serve_connection(
     accepted: Accepted,
-    router: Router,
+    service: impl Answers,
     limits: Http2Limits,
     shutdown: CancellationToken,
 ) {
@@ -69,9 +69,8 @@ async fn serve_connection(
         place,
     } = connection;
     let stream = Prefaced::new(stream);
-    let router = router.layer(Extension(peer));
     // How a connection ends is the peer's affair: nothing to log.
-    let _ended = http2::serve_connection(stream, router, limits, &shutdown).await;
+    let _ended = http2::serve_connection(stream, service, Some(peer), limits, &shutdown).await;
     drop(place);
 }
 

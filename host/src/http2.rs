@@ -4,22 +4,29 @@
 //! Whoever asks at the other end is as little trusted as whoever connects to [`crate::http`]. The
 //! connection lives as long as its peer answers pings, and no longer than its limits say.
 
+use std::convert::Infallible;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::middleware::map_response;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use futures::FutureExt as _;
+use futures::future::Map;
+use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::http::HEADER_BYTES_MAX;
+use crate::listener::Peer;
 use crate::unread;
 
 /// What one connection grants its peer.
@@ -102,16 +109,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefaced<S> {
     }
 }
 
-/// Serves `router` on `stream` until the peer ends the connection or breaks it, its lifetime is
-/// over, or `shutdown` is cancelled and the requests in flight are answered. When it returns, no
-/// request is in work.
+/// What answers requests: a router, or more around one.
+pub trait Answers:
+    Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+/// Has `service` answer on `stream` until the peer ends the connection or breaks it, its lifetime
+/// is over, or `shutdown` is cancelled and the requests in flight are answered. Requests carry the
+/// extension [`Peer`] if it is given. When it returns, no request is in work.
 ///
 /// # Errors
 ///
 /// The peer's or the network's fault: how the connection broke.
 pub async fn serve_connection<S>(
     stream: S,
-    router: Router,
+    service: impl Answers,
+    peer: Option<Peer>,
     limits: Http2Limits,
     shutdown: &CancellationToken,
 ) -> Result<(), hyper::Error>
@@ -122,7 +144,10 @@ where
         tasks: TaskTracker::new(),
         patience: limits.patience,
     };
-    let router = router.layer(map_response(async |response| unread::watched(response)));
+    let service = Answering {
+        service: TowerToHyperService::new(service),
+        peer,
+    };
     let ended = {
         let connection = http2::Builder::new(requests.clone())
             .timer(TokioTimer::new())
@@ -131,7 +156,7 @@ where
             .max_concurrent_streams(limits.requests)
             .max_header_list_size(HEADER_BYTES_MAX as u32)
             .max_send_buf_size(SEND_BUFFER_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let is_over = async {
             match limits.lifetime {
@@ -155,6 +180,29 @@ where
     // Each ends within its own time, now that it has nobody to answer.
     requests.tasks.wait().await;
     ended
+}
+
+/// What answers the requests of one connection.
+struct Answering<S> {
+    service: TowerToHyperService<S>,
+    peer: Option<Peer>,
+}
+
+type Answer = Result<Response, Infallible>;
+
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for Answering<S> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Map<TowerToHyperServiceFuture<S, Request>, fn(Answer) -> Answer>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        if let Some(peer) = &self.peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        let answer = hyper::service::Service::call(&self.service, request);
+        answer.map(|answer| answer.map(unread::watched))
+    }
 }
 
 /// The requests of one connection, which work on tasks of their own.
@@ -184,6 +232,7 @@ const SEND_BUFFER_BYTES: usize = 64 << 10;
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use axum::Router;
     use tokio::io::AsyncWriteExt as _;
 
     const EMPTY_SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -200,7 +249,7 @@ mod tests {
             drain: Duration::ZERO,
         };
         let shutdown = CancellationToken::new();
-        let served = serve_connection(ours, Router::new(), limits, &shutdown);
+        let served = serve_connection(ours, Router::new(), None, limits, &shutdown);
         let long = Duration::from_secs(60);
         tokio::time::timeout(long, served).await.unwrap()
     }

@@ -10,15 +10,18 @@
 //! address, is in either.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use futures::future::BoxFuture;
 use prometheus::{HistogramVec, IntCounterVec};
+use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::metrics::Registry;
@@ -87,36 +90,72 @@ impl Requests {
         }
     }
 
-    /// The same routes, watched.
-    pub fn watch(&self, port: Port, router: Router) -> Router {
-        let watch = (self.clone(), port);
-        router.layer(from_fn_with_state(watch, observe))
+    /// What watches the requests of a port.
+    pub fn watch(&self, port: Port) -> Watch {
+        Watch {
+            requests: self.clone(),
+            port,
+        }
     }
 }
 
-async fn observe(
-    State((requests, port)): State<(Requests, Port)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let id = RequestId::random();
-    let method = port.method(request.uri().path());
-    let span = tracing::info_span!("request", %id, method);
-    let mut watched = Watched {
-        requests,
-        port,
-        method,
-        outcome: Outcome::DROPPED,
-        started: Instant::now(),
-        span: span.clone(),
-    };
-    let mut response = next.run(request).instrument(span).await;
-    watched.outcome = Outcome::of(response.status(), response.headers());
-    drop(watched);
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(HEADER, id);
+/// Watches the requests that a service answers.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    requests: Requests,
+    port: Port,
+}
+
+impl<S> Layer<S> for Watch {
+    type Service = Watching<S>;
+
+    fn layer(&self, service: S) -> Watching<S> {
+        let watch = self.clone();
+        Watching { watch, service }
     }
-    response
+}
+
+/// A service whose requests are watched.
+#[derive(Clone, Debug)]
+pub struct Watching<S> {
+    watch: Watch,
+    service: S,
+}
+
+impl<S> Service<Request> for Watching<S>
+where
+    S: Service<Request, Response = Response, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Watch { requests, port } = self.watch.clone();
+        let id = RequestId::next();
+        let method = port.method(request.uri().path());
+        let span = tracing::info_span!("request", %id, method);
+        let mut watched = Watched {
+            requests,
+            port,
+            method,
+            outcome: Outcome::DROPPED,
+            started: Instant::now(),
+            span: span.clone(),
+        };
+        let answer = span.in_scope(|| self.service.call(request));
+        Box::pin(async move {
+            let mut response = answer.instrument(span).await?;
+            watched.outcome = Outcome::of(response.status(), response.headers());
+            drop(watched);
+            response.headers_mut().insert(HEADER, id.to_header());
+            Ok(response)
+        })
+    }
 }
 
 /// A request in work. However it ends, it is counted once.
@@ -245,9 +284,20 @@ impl Window {
 struct RequestId(u64);
 
 impl RequestId {
-    fn random() -> Self {
-        // Without randomness there are worse troubles; ids only repeat then.
-        Self(getrandom::u64().unwrap_or_default())
+    /// A number in this process, keyed: it tells neither how many there were, nor which process it
+    /// was, and asks the system for randomness once.
+    fn next() -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self(KEY.hash_one(NUMBER.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn to_header(&self) -> HeaderValue {
+        let id = HeaderValue::try_from(self.to_string());
+        let mut id = id.unwrap_or(HeaderValue::from_static(""));
+        // It comes once: HTTP/2 is not to remember it in the place of headers that come again.
+        id.set_sensitive(true);
+        id
     }
 }
 
@@ -260,6 +310,7 @@ impl fmt::Display for RequestId {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use axum::Router;
     use axum::body::Body;
     use axum::routing::get;
     use tower::ServiceExt as _;
@@ -286,7 +337,7 @@ mod tests {
         let router = Router::new()
             .route("/tile/{path}", get(|| async { "tile" }))
             .route("/fails", get(failing));
-        let router = Requests::new(&registry).watch(PORT, router);
+        let router = router.layer(Requests::new(&registry).watch(PORT));
         let mut ids = Vec::new();
         for path in ["/tile/0", "/tile/1", "/fails", "/acct:alice", "/tiles"] {
             let answer = asked(&router, path).await;
@@ -315,7 +366,7 @@ mod tests {
     async fn who_goes_away_is_counted_too() {
         let registry = Registry::new();
         let router = Router::new().route("/fails", get(std::future::pending::<&str>));
-        let router = Requests::new(&registry).watch(PORT, router);
+        let router = router.layer(Requests::new(&registry).watch(PORT));
         let asking = tokio::spawn(async move { asked(&router, "/fails").await });
         tokio::task::yield_now().await;
         asking.abort();

@@ -140,7 +140,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         tokio::spawn(async move {
             let shutdown = CancellationToken::new();
-            serve_connection(ours, router, limits, &shutdown).await
+            serve_connection(ours, router, None, limits, &shutdown).await
         });
         let window = u32::try_from(WINDOW).unwrap();
         let mut builder = Builder::new(TokioExecutor::new());

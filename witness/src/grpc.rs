@@ -18,6 +18,7 @@ use candor_proto::v1::{
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
+use tower::Layer as _;
 
 use crate::decision::Refusal;
 use crate::gossip;
@@ -73,8 +74,9 @@ pub async fn serve(listener: Listener, witness: Arc<Witness>, shutdown: Cancella
         routes.add_service(gossip);
     }
     let routes = routes.routes().prepare().into_axum_router();
-    let routes = requests.watch(PORT, within(routes, CALL_TIMEOUT));
-    grpc::serve(listener, routes, LIMITS, shutdown).await;
+    let routes = within(routes, CALL_TIMEOUT);
+    let watched = requests.watch(PORT).layer(routes);
+    grpc::serve(listener, watched, LIMITS, shutdown).await;
 }
 
 struct Service {

@@ -59,7 +59,7 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/readyz", get(ready))
         .route("/", get(page))
         .with_state(witness);
-    requests.watch(PORT, routes)
+    routes.layer(requests.watch(PORT))
 }
 
 async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Bytes) -> Response {

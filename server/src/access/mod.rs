@@ -21,7 +21,7 @@ use quick_cache::sync::Cache;
 use rustls::pki_types::ServerName;
 use tonic::Status;
 
-pub use self::gate::guard;
+pub use self::gate::Guarded;
 pub use self::role::{Role, Roles};
 use self::token::{Grant, Issuer, TokenError};
 use crate::clock::Clock;

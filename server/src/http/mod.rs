@@ -65,7 +65,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .with_state(pages);
-    requests.watch(PORT, routes)
+    routes.layer(requests.watch(PORT))
 }
 
 /// How requests are counted: by these names, and `other`.

@@ -9,8 +9,9 @@ use candor_host::listener::Listener;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::Layer as _;
 
-use crate::access::{Access, guard};
+use crate::access::{Access, Guarded};
 use crate::api::{PORT, Service};
 use crate::head::Freshness;
 
@@ -45,8 +46,8 @@ pub(super) async fn serve(
     let (requests, budgets) = (service.metrics.requests.clone(), service.limits.clone());
     let routes = service.routes().add_service(health);
     // Around the gate: whom it refuses is counted too.
-    let routes = guard(routes.prepare().into_axum_router(), access, budgets);
-    let routes = requests.watch(PORT, routes);
+    let guarded = Guarded::new(routes.prepare().into_axum_router(), access, budgets);
+    let watched = requests.watch(PORT).layer(guarded);
     let limits = Http2Limits {
         requests: streams,
         ping: PING,
@@ -54,7 +55,7 @@ pub(super) async fn serve(
         lifetime: Some(LIFETIME),
         drain: DRAIN,
     };
-    grpc::serve(listener, routes, limits, shutdown).await;
+    grpc::serve(listener, watched, limits, shutdown).await;
     watching.abort();
 }
 

@@ -171,7 +171,8 @@ impl Bastion {
                     tracing::info!(bastion = address, "connected");
                     self.metrics.bastion_connected(address, true);
                     let router = router.clone();
-                    let ended = http2::serve_connection(stream, router, limits(), &stop).await;
+                    let ended =
+                        http2::serve_connection(stream, router, None, limits(), &stop).await;
                     self.metrics.bastion_connected(address, false);
                     if stop.is_cancelled() {
                         return;
