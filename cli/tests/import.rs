@@ -7,6 +7,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
+use candor_core::account::{AccountLine, Binding, Label, VerifiedValue};
 use candor_proto::v1::EraseRequest;
 use candor_server::backup::{self, Exported};
 use candor_server::config::Config;
@@ -264,4 +265,42 @@ fn what_does_not_fit_is_reported_and_nothing_is_overwritten() {
         new.run(&["import", "accounts", &carol])
             .fails(6, "accounts-file");
     }
+}
+
+/// A binding says nothing of the one before, so the server would take it after any other.
+#[test]
+fn bindings_that_others_registered_are_not_overwritten() {
+    let old = World::start();
+    for label in ["acct:alice", "acct:carol"] {
+        let device = ["--device-name", "phone", "--key", "sign=AAEC"];
+        old.json(0, &[&["register", label][..], &device].concat());
+    }
+    let (file, _) = export(&old);
+    let states = std::fs::read_to_string(&file).unwrap();
+    let label = |text: &str| Label::parse(text).unwrap();
+    let new = World::start();
+    let import = |exit, targets: &[&str]| {
+        let mut text = states.clone();
+        for (version, target) in (0..).zip(targets) {
+            let binding = Binding::new(label("mailto:b@example.org"), label(target));
+            let line = AccountLine {
+                label: label("mailto:b@example.org"),
+                version,
+                value: Some(VerifiedValue::Binding(binding.unwrap())),
+            };
+            text += &format!("{line}\n");
+        }
+        let path = new.path("with-binding");
+        std::fs::write(&path, text).unwrap();
+        new.json(exit, &["import", "accounts", path.to_str().unwrap()])
+    };
+    assert_eq!(import(0, &["acct:carol"])["registered"], 3);
+    // What is there is not what would come before.
+    let report = import(5, &["acct:alice", "acct:carol"]);
+    assert_eq!(report["registered"], 0);
+    assert_eq!(report["conflicts"], json!(["mailto:b@example.org"]));
+    // It is, and one goes on.
+    assert_eq!(import(0, &["acct:carol", "acct:alice"])["registered"], 1);
+    let insertions = &new.json(0, &["audit"])["insertions"];
+    assert_eq!(insertions, 4);
 }

@@ -73,7 +73,7 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<AccountsRepo
         let bar = bar.clone();
         tokio::task::spawn_blocking(move || read(file, &sender, &bar))
     };
-    let submitted = submit(profile, registrations, &bar).await;
+    let submitted = submit(profile, &client, registrations, &bar).await;
     bar.finish_and_clear();
     let outcomes = submitted?;
     let seconds = began.elapsed().as_secs_f64();

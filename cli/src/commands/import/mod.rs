@@ -70,7 +70,7 @@ pub async fn run(arguments: Arguments, profile: &Profile) -> Result<ImportReport
         let bar = bar.clone();
         tokio::task::spawn_blocking(move || read(file, at_s, &sender, &bar))
     };
-    let submitted = submit::submit(profile, updates, &bar).await;
+    let submitted = submit::submit(profile, &client, updates, &bar).await;
     bar.finish_and_clear();
     let outcome = submitted?;
     let seconds = began.elapsed().as_secs_f64();

@@ -105,7 +105,10 @@ impl Registered {
 }
 
 /// Looks labels up, within the limits that lookups have: after a pause that doubles.
-async fn look_up(client: &Client<FileStore>, labels: &[Label]) -> Result<Vec<Lookup>, Failure> {
+pub(super) async fn look_up(
+    client: &Client<FileStore>,
+    labels: &[Label],
+) -> Result<Vec<Lookup>, Failure> {
     let mut attempt = 0;
     loop {
         match client.lookup_batch(labels).await {

@@ -1,10 +1,13 @@
 //! Submits many updates over one stream, a bounded number of them on their way.
 //!
 //! Every update says which version it becomes, so submitting one twice can do no harm: the second
-//! time the server says that the version is there, and it goes on after the greatest one. What the
-//! server is too busy for is submitted again after a pause that doubles. A version is submitted
-//! once the one before is answered. The server takes a binding only to a state that is in the log,
-//! so what depends on others waits until those are answered.
+//! time the server says that the version is there, and it goes on after the greatest one. A state
+//! says which one it follows, so what somebody else registered is not overwritten; a binding does
+//! not, so what is there is looked up before one follows or is followed.
+//!
+//! What the server is too busy for is submitted again after a pause that doubles. A version is
+//! submitted once the one before is answered. The server takes a binding only to a state that is in
+//! the log, so what depends on others waits until those are answered.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::RangeFrom;
@@ -14,6 +17,7 @@ use candor_core::account::{Label, VerifiedValue};
 use candor_proto::v1::registrar_client::RegistrarClient;
 use candor_proto::v1::submit_update_response::Outcome;
 use candor_proto::v1::{Refused, SubmitUpdateRequest, SubmitUpdateResponse};
+use candor_sdk::{AccountVersion, Client, FileStore, LOOKUP_BATCH_MAX};
 use futures::StreamExt as _;
 use futures::channel::mpsc as requests;
 use futures::future::BoxFuture;
@@ -23,6 +27,7 @@ use tokio::sync::mpsc;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
+use super::registered::look_up;
 use crate::failure::Failure;
 use crate::output::Exit;
 use crate::profile::Profile;
@@ -75,6 +80,14 @@ struct InFlight {
     registration: Registration,
     version: u32,
     attempts: u32,
+    /// Whether it waits to be sent again.
+    pauses: bool,
+}
+
+/// A registration that goes on if the newest version of its label is this one.
+struct Doubtful {
+    newest: VerifiedValue,
+    update: InFlight,
 }
 
 struct Submission {
@@ -83,6 +96,7 @@ struct Submission {
     ids: RangeFrom<u64>,
     /// What may be submitted now.
     ready: VecDeque<Registration>,
+    doubtful: Vec<Doubtful>,
     pauses: FuturesUnordered<BoxFuture<'static, u64>>,
     outcomes: Outcomes,
 }
@@ -90,6 +104,7 @@ struct Submission {
 /// Submits everything that is to be registered.
 pub async fn submit(
     profile: &Profile,
+    client: &Client<FileStore>,
     mut registrations: mpsc::Receiver<Registration>,
     bar: &ProgressBar,
 ) -> Result<Outcomes, Failure> {
@@ -101,11 +116,16 @@ pub async fn submit(
         in_flight: HashMap::new(),
         ids: 0..,
         ready: VecDeque::new(),
+        doubtful: Vec::new(),
         pauses: FuturesUnordered::new(),
         outcomes: Outcomes::default(),
     };
     let (mut all_read, mut waiting) = (false, None);
     while !(all_read && waiting.is_none() && submission.is_done()) {
+        if submission.is_idle() && !submission.doubtful.is_empty() {
+            submission.resolve(client).await?;
+            continue;
+        }
         if submission.is_done() {
             submission.ready.extend(waiting.take());
         }
@@ -136,8 +156,31 @@ impl Submission {
         self.in_flight.len() < IN_FLIGHT_MAX
     }
 
-    fn is_done(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.in_flight.is_empty() && self.ready.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_idle() && self.doubtful.is_empty()
+    }
+
+    /// Goes on with what is registered as far as it is to be; the rest is told at the end.
+    async fn resolve(&mut self, client: &Client<FileStore>) -> Result<(), Failure> {
+        let rest = self.doubtful.len().min(LOOKUP_BATCH_MAX);
+        let doubtful: Vec<_> = self.doubtful.drain(..rest).collect();
+        let labels = doubtful.iter().map(|it| it.newest.label().clone());
+        let labels: Vec<_> = labels.collect();
+        let found = look_up(client, &labels).await?;
+        for (Doubtful { newest, update }, found) in doubtful.into_iter().zip(found) {
+            let registered = found.newest().map(AccountVersion::value);
+            if registered == Some(&newest) {
+                self.go_on(update);
+            } else {
+                let label = newest.label().clone();
+                self.outcomes.taken.insert(label, newest);
+            }
+        }
+        Ok(())
     }
 
     fn begin(&mut self, registration: Registration) {
@@ -145,6 +188,7 @@ impl Submission {
             registration,
             version: 0,
             attempts: 0,
+            pauses: false,
         });
     }
 
@@ -158,6 +202,7 @@ impl Submission {
         let update = self.in_flight.get_mut(&id);
         let update = update.expect("only what is in flight is sent");
         update.attempts += 1;
+        update.pauses = false;
         let value = update.registration.versions.front();
         let value = value.expect("a registration has a version");
         let request = SubmitUpdateRequest {
@@ -173,15 +218,18 @@ impl Submission {
     fn settle(&mut self, answer: SubmitUpdateResponse, bar: &ProgressBar) -> Result<(), Failure> {
         let id = answer.request_id;
         let outcomes = &mut self.outcomes;
-        let attempts = self.in_flight.get(&id).map(|update| update.attempts);
-        let (Some(attempts), Some(outcome)) = (attempts, answer.outcome) else {
+        let sent = self.in_flight.get_mut(&id);
+        let sent = sent.filter(|update| !update.pauses);
+        let (Some(sent), Some(outcome)) = (sent, answer.outcome) else {
             return Err(malformed());
         };
+        let attempts = sent.attempts;
         if let Outcome::Refused(Refused {
             retryable: true, ..
         }) = outcome
             && attempts < ATTEMPTS_MAX
         {
+            sent.pauses = true;
             let pause = tokio::time::sleep(PAUSE * (1 << (attempts - 1)));
             self.pauses.push(Box::pin(async move {
                 pause.await;
@@ -211,8 +259,17 @@ impl Submission {
                     last = value;
                     update.version += 1;
                 }
-                if versions.is_empty() {
-                    outcomes.taken.insert(last.label().clone(), last);
+                match versions.front() {
+                    None => {
+                        outcomes.taken.insert(last.label().clone(), last);
+                    }
+                    Some(next) if is_binding(&last) || is_binding(next) => {
+                        bar.inc((left - versions.len()) as u64);
+                        let newest = last;
+                        self.doubtful.push(Doubtful { newest, update });
+                        return Ok(());
+                    }
+                    Some(_) => {}
                 }
             }
             Outcome::Refused(refused) => {
@@ -231,6 +288,10 @@ impl Submission {
         }
         Ok(())
     }
+}
+
+fn is_binding(value: &VerifiedValue) -> bool {
+    matches!(value, VerifiedValue::Binding(_))
 }
 
 async fn open(
