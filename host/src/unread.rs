@@ -4,6 +4,10 @@
 //! in our memory, would wait as long as the connection lives. HTTP/2 asks an answer for more only
 //! when there is room, so an answer that gave a part and was not asked since is one that waits for
 //! its peer. One that waits for us, as streams do most of the time, was asked.
+//!
+//! What this does not see: HTTP/2 takes a part over whole once there is room for one byte of it,
+//! then asks on. An answer of one part is out of our hands, and waits in its buffers for as long as
+//! the connection lives; how many do is bounded by the calls that one connection may have.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

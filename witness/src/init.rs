@@ -146,6 +146,7 @@ name = NAME
 # certificate = "tls/chain.pem"
 # key = "tls/key.pem"
 # client_authorities = "tls/clients.pem"    not needed: nothing here depends on who asks
+# client_revocations = "tls/crls.pem"       nor this
 
 # Other places for a key, see docs/keys.md:
 #
