@@ -13,22 +13,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::middleware::Next;
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+use crate::asked::{Asked, told};
 
 /// Says with an answer that the connection closes if the request was not read to its end.
 pub(crate) async fn announced(request: Request, next: Next) -> Response {
     let is_read = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let request = request.map(|body| {
         let is_read = Arc::clone(&is_read);
-        Body::new(Watched { body, is_read })
+        told(body, move |asked| {
+            if asked == Asked::End {
+                is_read.store(true, Ordering::Relaxed);
+            }
+        })
     });
     let mut response = next.run(request).await;
     if !is_read.load(Ordering::Relaxed) {
@@ -36,36 +41,6 @@ pub(crate) async fn announced(request: Request, next: Next) -> Response {
         response.headers_mut().insert(CONNECTION, close);
     }
     response
-}
-
-/// The body of a request, and whether all of it was read.
-struct Watched {
-    body: Body,
-    is_read: Arc<AtomicBool>,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.is_read.store(true, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// How long a peer may take to notice that it was answered.

@@ -19,6 +19,8 @@ pub mod durable;
 pub mod key_file;
 
 #[cfg(feature = "edge")]
+mod asked;
+#[cfg(feature = "edge")]
 mod closing;
 #[cfg(feature = "edge")]
 pub mod fetch;

@@ -9,15 +9,13 @@
 //! then asks on. An answer of one part is out of our hands, and waits in its buffers for as long as
 //! the connection lives; how many do is bounded by the calls that one connection may have.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody};
 use axum::response::Response;
-use hyper::body::{Frame, SizeHint};
 use tokio::time::Instant;
+
+use crate::asked::{Asked, told};
 
 tokio::task_local! {
     /// The answer that the task makes.
@@ -61,35 +59,12 @@ pub(crate) async fn while_read(request: impl Future<Output: Send> + Send, patien
 /// Takes down when the body of an answer is asked for more. Without [`while_read`] it does nothing.
 pub(crate) fn watched(response: Response) -> Response {
     match ANSWER.try_with(Arc::clone) {
-        Ok(answer) => response.map(|body| Body::new(Watched { body, answer })),
+        Ok(answer) => response.map(|body| {
+            told(body, move |asked| {
+                *answer.waits() = (asked != Asked::Pending).then(Instant::now);
+            })
+        }),
         Err(_) => response,
-    }
-}
-
-struct Watched {
-    body: Body,
-    answer: Arc<Answer>,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        *self.answer.waits() = frame.is_ready().then(Instant::now);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -98,8 +73,10 @@ impl HttpBody for Watched {
 mod tests {
     use std::convert::Infallible;
     use std::future::poll_fn;
+    use std::pin::Pin;
 
     use axum::Router;
+    use axum::body::{Body, Bytes, HttpBody};
     use axum::http::Request;
     use axum::routing::get;
     use futures::stream;
