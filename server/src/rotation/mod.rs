@@ -201,12 +201,9 @@ async fn end(
     change(stopped, config, after)
 }
 
-/// Changes the keys of a log, if the server can start with them.
+/// Changes the keys of a log to such as are there, if the server can start with them.
 fn change(stopped: &Stopped, config: &Config, after: &Identity) -> Result<(), RotationError> {
-    let keys = LogKeys::open(config.keyring().loader(), &config.origin);
-    let signer = keys.map_err(StoppedError::from)?.signer.in_use(after);
-    let signer = signer.ok_or_else(|| StoppedError::NoKey("one of the next keys".to_owned()))?;
-    Policies::read(config, &signer.identity()).map_err(start)?;
+    Policies::read(config, after).map_err(start)?;
     let mut rows = stopped.ledger.change_identity(&stopped.identity, after)?;
     if forgotten(stopped, config, after)? {
         forget_second(&mut rows);
